@@ -1,0 +1,137 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { isNobody, UnknownProvider } from './errors.ts'
+import type { Provider } from './provider.ts'
+import { SessionAccess, type TokenRequest } from './session-access.ts'
+import type { TokenResponse, TokenSet } from './token-set.ts'
+
+/** Whose tokens, and which. */
+export interface TokenParameters extends TokenRequest {
+  /** The `name` of a registration; default: the first. */
+  readonly provider?: string
+  /** Passed through to the token store. */
+  readonly context?: unknown
+}
+
+/** Which session is meant. */
+export type SessionParameters = Pick<TokenParameters, 'provider' | 'context'>
+
+/** What `@fastify/oauth2` returns: its RFC 6749 response is in `token`. */
+export interface OAuth2Token {
+  readonly token: TokenResponse
+}
+
+/** The tokens of the current session: `request.tokens`. */
+export interface Tokens {
+  /**
+   * The token set, refreshed if it is time; `null` where nobody is logged in.
+   *
+   * @throws what `request.accessToken()` throws, but FST_TOKEN_UNAUTHENTICATED and FST_TOKEN_LOGIN_REQUIRED.
+   */
+  get (parameters?: TokenParameters): Promise<TokenSet | null>
+  /**
+   * Starts a session with tokens that the app got by itself.
+   *
+   * @param response - an RFC 6749 token response, or what @fastify/oauth2 returns.
+   * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_SESSION_TOO_LARGE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
+   * @example
+   * const { token } = await app.github.getAccessTokenFromAuthorizationCodeFlow(request)
+   * await request.tokens.save(token)
+   */
+  save (response: TokenResponse | OAuth2Token, parameters?: SessionParameters): Promise<TokenSet>
+  /** Ends the session here; the provider is not told. A refresh in flight does not bring it back. */
+  clear (parameters?: SessionParameters): Promise<void>
+  /** Revokes the newest refresh token of the session at the provider, as well as that goes (RFC 7009), and ends the session here. */
+  revoke (parameters?: SessionParameters): Promise<void>
+}
+
+/** All that one request does with tokens. There is one a request, so that a request reads its own writes. */
+export class Accessor implements Tokens {
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  readonly #providers: ReadonlyMap<string, Provider>
+  readonly #sessions = new Map<string, Array<{ context: unknown, session: SessionAccess }>>()
+
+  constructor (request: FastifyRequest, reply: FastifyReply, providers: ReadonlyMap<string, Provider>) {
+    this.#request = request
+    this.#reply = reply
+    this.#providers = providers
+  }
+
+  async accessToken (parameters: TokenParameters = {}): Promise<string> {
+    const { token } = await this.session(parameters).current(parameters)
+    return token.accessToken
+  }
+
+  async get (parameters: TokenParameters = {}): Promise<TokenSet | null> {
+    try {
+      const { tokens } = await this.session(parameters).current(parameters)
+      return tokens
+    } catch (error) {
+      if (isNobody(error)) return null
+      throw error
+    }
+  }
+
+  async save (response: TokenResponse | OAuth2Token, parameters: SessionParameters = {}): Promise<TokenSet> {
+    return await this.session(parameters).save('token' in response ? response.token : response)
+  }
+
+  async clear (parameters: SessionParameters = {}): Promise<void> {
+    await this.session(parameters).clear()
+  }
+
+  async revoke (parameters: SessionParameters = {}): Promise<void> {
+    await this.session(parameters).revoke()
+  }
+
+  /** As the response is sent. */
+  async beforeSend (): Promise<void> {
+    for (const sessions of this.#sessions.values()) {
+      for (const { session } of sessions) await session.beforeSend()
+    }
+  }
+
+  session ({ provider: name, context }: SessionParameters): SessionAccess {
+    const provider = name === undefined ? this.#providers.values().next().value : this.#providers.get(name)
+    if (provider === undefined) throw new UnknownProvider(name ?? 'default', [...this.#providers.keys()].join(', '))
+    const sessions = this.#sessions.get(provider.name) ?? []
+    this.#sessions.set(provider.name, sessions)
+    const known = sessions.find((entry) => entry.context === context)
+    if (known !== undefined) return known.session
+    const session = new SessionAccess(provider, { request: this.#request, reply: this.#reply, provider: provider.name, context })
+    sessions.push({ context, session })
+    return session
+  }
+}
+
+const kAccessor = Symbol('fastify-token-management.accessor')
+
+/** Gives every request of an instance its accessor. */
+export function decorateRequests (fastify: FastifyInstance, providers: ReadonlyMap<string, Provider>): void {
+  fastify.decorateRequest(kAccessor, null)
+  fastify.addHook('onRequest', (request, reply, done) => {
+    request.setDecorator(kAccessor, new Accessor(request, reply, providers))
+    done()
+  })
+  fastify.addHook('onSend', async (request) => { await request.getDecorator<Accessor | null>(kAccessor)?.beforeSend() })
+  fastify.decorateRequest('tokens', { getter () { return accessorOf(this) } })
+  fastify.decorateRequest('accessToken', accessToken)
+}
+
+/** The accessor of a request; the hooks of an app that want one run after the plugin's own. */
+export function accessorOf (request: FastifyRequest): Accessor {
+  const accessor = request.getDecorator<Accessor | null>(kAccessor)
+  if (accessor === null) throw new Error('The tokens are asked for too early: register fastify-token-management before the hook that does')
+  return accessor
+}
+
+async function accessToken (this: FastifyRequest, parameters?: TokenParameters & { optional?: false }): Promise<string>
+async function accessToken (this: FastifyRequest, parameters: TokenParameters & { optional?: boolean }): Promise<string | null>
+async function accessToken (this: FastifyRequest, { optional = false, ...parameters }: TokenParameters & { optional?: boolean } = {}): Promise<string | null> {
+  try {
+    return await accessorOf(this).accessToken(parameters)
+  } catch (error) {
+    if (optional && isNobody(error)) return null
+    throw error
+  }
+}

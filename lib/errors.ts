@@ -1,0 +1,55 @@
+import createError from '@fastify/error'
+
+/*
+ * Every error of this plugin. Messages say what to do next and never hold a token, a secret or a body;
+ * the `cause` says what happened. The classes of @fastify/error are flat: tell them apart by `code`.
+ */
+
+/** Wrong, missing or unknown options: the boot fails. */
+export const InvalidOptions = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_INVALID_OPTIONS', 'Invalid options of fastify-token-management: %s', 500)
+
+/** The metadata of the authorization server could not be had at boot (OIDC Discovery, RFC 8414). */
+export const DiscoveryFailed = createError<[issuer: string, problem: string, options?: ErrorOptions]>('FST_TOKEN_DISCOVERY_FAILED', 'The metadata of the issuer %s could not be had: %s', 500)
+
+/** Nobody is logged in: there is no session, or one that does not open. */
+export const Unauthenticated = createError<[options?: ErrorOptions]>('FST_TOKEN_UNAUTHENTICATED', 'Nobody is logged in. Send the browser to the login, or ask with { optional: true }.', 401)
+
+/** There was a session, and only a new login can go on with it. */
+export const LoginRequired = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_REQUIRED', 'The session has ended: %s. Send the browser to the login.', 401)
+
+/** The token service is out of reach; the session is as it was. */
+export const ServiceUnavailable = createError<[seconds: number, options?: ErrorOptions]>('FST_TOKEN_SERVICE_UNAVAILABLE', 'The token service is out of reach. The session is kept; try again in %d s.', 503)
+
+/** The token service refuses the app, not the user: a matter of its configuration. */
+export const ServiceRefused = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_REFUSED', 'The token service refuses the request of this app: %s. Check the client registration and the options; the session is kept.', 502)
+
+/** The answer is not a token response that can be used. */
+export const ServiceBadResponse = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_BAD_RESPONSE', 'The answer of the token service cannot be used: %s. The session is kept.', 502)
+
+/** The store failed to read or to write; a failed read is never a logout. */
+export const StoreFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_STORE_FAILED', 'The token store failed to %s. See the cause; the session is not ended by this.', 503)
+
+/** The sealed session does not fit into a cookie. */
+export const SessionTooLarge = createError<[size: number, limit: number, parts: string, options?: ErrorOptions]>('FST_TOKEN_SESSION_TOO_LARGE', 'The session cookie would be %d bytes, and browsers drop what is over %d without a word. It holds: %s. Ask the provider for smaller tokens, or keep them on the server: app.decorate(\'tokenStore\', store).', 500)
+
+/** The headers are sent, so the cookie of a new session can no longer be. */
+export const HeadersSent = createError<[options?: ErrorOptions]>('FST_TOKEN_HEADERS_SENT', 'The response headers are sent already, so a changed session could not reach the browser. Ask for the token before replying, or use a store on the server.', 500)
+
+/** A provider that no registration has named. */
+export const UnknownProvider = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_PROVIDER', 'No token management is registered with the name %s. Registered: %s.', 500)
+
+/** The callback of the login cannot be redeemed. */
+export const LoginFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_FAILED', 'The login failed: %s. Start it again.', 400)
+
+/** A request that changes the session, and does not come from the app's own pages. */
+export const CrossSite = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_CROSS_SITE', 'Refused: %s comes from another origin, or does not say from where. Send it from a page of this app.', 403)
+
+/** Whether an error says that nobody is logged in (any more), and not that something is broken. */
+export function isNobody (error: unknown): boolean {
+  return hasCode(error, 'FST_TOKEN_UNAUTHENTICATED') || hasCode(error, 'FST_TOKEN_LOGIN_REQUIRED')
+}
+
+/** Whether an error is one of these, or, with a whole code, that one. */
+export function hasCode (error: unknown, code = 'FST_TOKEN_'): boolean {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith(code)
+}

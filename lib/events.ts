@@ -1,0 +1,57 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { TokenSet } from './token-set.ts'
+
+/**
+ * What a refresh that failed means:
+ * - `ended`: the refresh token is dead (`invalid_grant`);
+ * - `wrongIdentity`: the id_token is of another issuer, subject or audience (OpenID Connect Core §12.2);
+ * - `rejected`: 400, 401 or 403 without an OAuth error;
+ * - `unavailable`: the request was not sent, or answered with 429 or 5xx;
+ * - `ambiguous`: sent, and no answer came: the refresh token may have been spent;
+ * - `refused`: the app's own configuration (`invalid_client`, `invalid_scope`…);
+ * - `badResponse`: an answer that cannot be used.
+ */
+export type FailureClass = 'ended' | 'wrongIdentity' | 'rejected' | 'unavailable' | 'ambiguous' | 'refused' | 'badResponse'
+
+interface RefreshEvent {
+  readonly provider: string
+  /** How long the token service took. */
+  readonly durationSeconds: number
+  /** How many callers waited for this one refresh. */
+  readonly requests: number
+}
+
+/** A refresh that brought new tokens. */
+export interface RefreshedEvent extends RefreshEvent {
+  readonly tokens: TokenSet
+}
+
+/** A refresh that failed. */
+export interface RefreshFailedEvent extends RefreshEvent {
+  readonly sessionId: string
+  readonly failure: FailureClass
+  readonly error: Error
+  readonly sessionEnded: boolean
+}
+
+/** A session that is over. */
+export interface SessionEndedEvent {
+  readonly provider: string
+  readonly sessionId: string
+  readonly reason: 'logout' | 'refreshTokenDead'
+}
+
+/**
+ * Tells the app of something that has happened, once it is safe: whatever the app does with that cannot undo it, and a
+ * throw is only logged.
+ */
+export function tell<Event> (log: FastifyBaseLogger, name: string, callback: ((event: Event) => unknown) | undefined, event: Event): void {
+  if (callback === undefined) return
+  setImmediate(async () => {
+    try {
+      await callback(event)
+    } catch (error) {
+      log.error({ err: error }, `${name} failed; what it was told of stands all the same`)
+    }
+  })
+}

@@ -1,0 +1,134 @@
+import '../types/fastify.ts'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Dispatcher } from 'undici'
+import { decorateRequests } from './accessor.ts'
+import { refreshTokens, requireAccessToken } from './hooks.ts'
+import { login } from './login/login.ts'
+import { logout } from './login/logout.ts'
+import { type CheckedOptions, checkOptions } from './options-check.ts'
+import type { TokenManagementOptions } from './options.ts'
+import type { Provider } from './provider.ts'
+import { memoryRefreshCoordinator } from './refresh/coordinator.ts'
+import { Refresher } from './refresh/refresher.ts'
+import { Spender } from './refresh/spender.ts'
+import { cookieSeal } from './stores/cookie-seal.ts'
+import { cookieTokenStore, forbidCaching } from './stores/cookie-token-store.ts'
+import { storeByProvider, type TokenStore } from './stores/token-store.ts'
+import { callBackchannel, createBackchannel } from './token-service/backchannel.ts'
+import { clientSecretBasic, clientSecretPost } from './token-service/client-authentication.ts'
+import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
+import { TokenService } from './token-service/token-service.ts'
+
+export type { OAuth2Token, SessionParameters, TokenParameters, Tokens } from './accessor.ts'
+export type { FailureClass, RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './events.ts'
+export type { TokenManagementOptions } from './options.ts'
+export type { StoreContext, TokenStore } from './stores/token-store.ts'
+export type { ClientAuthentication } from './token-service/client-authentication.ts'
+export type { AccessToken, TokenResponse, TokenSet, TokenWish } from './token-set.ts'
+
+/** What the registrations of one context share. */
+interface Registry {
+  readonly providers: Map<string, Provider>
+  /** The session cookies, by provider, where the app brings no store of its own. */
+  readonly cookies: Map<string, TokenStore>
+}
+
+const kRegistry = Symbol('fastify-token-management.registry')
+
+async function plugin (fastify: FastifyInstance, given: TokenManagementOptions): Promise<void> {
+  const registry = registryOf(fastify)
+  const options = checkOptions(given, {
+    secureSession: fastify.hasDecorator('encodeSecureSession'),
+    tokenStore: registry.cookies.size === 0 && fastify.hasDecorator('tokenStore'),
+    names: [...registry.providers.keys()]
+  })
+  const { name, clientId, clock } = options
+
+  const dispatcher = decorateBackchannel(fastify, options)
+  const tokenService = new TokenService({
+    ...options,
+    metadata: await metadataOf(options, dispatcher, fastify),
+    clientAuthentication: options.clientAuthentication ?? clientSecretBasic(options.clientSecret ?? '')
+  })
+  await decorateTokenStore(fastify, options, registry)
+
+  const coordinator = memoryRefreshCoordinator(options.graceSeconds, clock)
+  const spender = new Spender({ ...options, provider: name, tokenService, coordinator, log: fastify.log })
+  const refresher = new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock)
+  const { backchannel } = fastify
+  const provider: Provider = {
+    ...options,
+    tokenService,
+    coordinator,
+    refresher,
+    storeFor: (server) => server.tokenStore,
+    // An encapsulated context may have a client of its own; otherwise it is the provider's.
+    backchannelFor: (server) => server.backchannel === backchannel ? dispatcher : server.backchannel
+  }
+  registry.providers.set(name, provider)
+
+  if (registry.providers.size === 1) {
+    decorateRequests(fastify, registry.providers)
+    fastify.decorate('refreshTokens', refreshTokens)
+    fastify.decorate('requireAccessToken', requireAccessToken)
+    if (options.refresh !== 'manual') fastify.addHook(options.refresh, refreshTokens)
+  }
+  if (options.login) await fastify.register(login, { provider, clientId, login: options.login, secure: options.session.cookie.secure })
+  if (options.logout) await fastify.register(logout, { provider, clientId, logout: options.logout })
+}
+
+function registryOf (fastify: FastifyInstance): Registry {
+  if (!fastify.hasDecorator(kRegistry)) fastify.decorate(kRegistry, { providers: new Map(), cookies: new Map() })
+  return fastify.getDecorator<Registry>(kRegistry)
+}
+
+/** The HTTP client of this provider: from its options, else the app's, else a pool. We close what we made. */
+function decorateBackchannel (fastify: FastifyInstance, { backchannel }: CheckedOptions): Dispatcher {
+  if (backchannel === undefined && fastify.hasDecorator('backchannel')) return fastify.backchannel
+  const dispatcher = createBackchannel(backchannel)
+  if (dispatcher !== backchannel) fastify.addHook('onClose', async () => { await dispatcher.close() })
+  if (!fastify.hasDecorator('backchannel')) fastify.decorate('backchannel', dispatcher)
+  return dispatcher
+}
+
+async function metadataOf ({ issuer = '', metadata, requestTimeout, clock }: CheckedOptions, dispatcher: Dispatcher, { log }: FastifyInstance): Promise<Metadata> {
+  if (metadata !== undefined) return () => metadata
+  return await discoverMetadata(issuer, (url, request) => callBackchannel(dispatcher, requestTimeout, url, request), clock, log)
+}
+
+/** The app's own store, or a session cookie for each provider. */
+async function decorateTokenStore (fastify: FastifyInstance, { name, session, clock }: CheckedOptions, { cookies }: Registry): Promise<void> {
+  if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', storeByProvider(cookies))
+  else if (cookies.size === 0) return
+  const seal = await cookieSeal(fastify, session.keys, session.cookieName)
+  cookies.set(name, cookieTokenStore(seal, session, clock))
+  if (!session.cookie.secure) fastify.log.warn(`The session cookie ${session.cookieName} is not Secure: for development on loopback only`)
+  fastify.addHook('onSend', (_request, reply, payload, done) => {
+    forbidCaching(reply, session.cookieName)
+    done(null, payload)
+  })
+}
+
+/**
+ * Access tokens that are always current, for the backend-for-frontend pattern.
+ *
+ * @throws FST_TOKEN_INVALID_OPTIONS, FST_TOKEN_DISCOVERY_FAILED at boot.
+ * @example
+ * await app.register(tokenManagement, {
+ *   issuer: 'https://idp.example.com',
+ *   clientId: 'web',
+ *   clientSecret: process.env.CLIENT_SECRET,
+ *   session: { key: process.env.SESSION_KEY },
+ *   login: { callbackUri: 'https://app.example.com/auth/callback', scope: ['openid', 'offline_access'] }
+ * })
+ * app.get('/orders', { onRequest: app.requireAccessToken }, async (request) => {
+ *   const token = await request.accessToken()
+ * })
+ */
+const tokenManagement = fp(plugin, { name: 'fastify-token-management', fastify: '5.x' })
+
+/** What `require()` gives: the plugin, with everything else on it. */
+const commonjs = Object.assign(tokenManagement, { default: tokenManagement, tokenManagement, clientSecretBasic, clientSecretPost })
+
+export { commonjs as 'module.exports', clientSecretBasic, clientSecretPost, tokenManagement, tokenManagement as default }

@@ -1,0 +1,133 @@
+import type { Dispatcher } from 'undici'
+import { Value } from 'typebox/value'
+import { InvalidOptions } from './errors.ts'
+import { type Options, OptionsSchema } from './options.ts'
+import { isPlainLoopback, isSecureUrl } from './secure-url.ts'
+import { isRecord } from './token-set.ts'
+
+/** What the app has brought besides the options. */
+export interface Surroundings {
+  /** @fastify/secure-session is registered: its keys can seal the cookie. */
+  readonly secureSession: boolean
+  /** The app has decorated a `tokenStore`. */
+  readonly tokenStore: boolean
+  /** The names of earlier registrations. */
+  readonly names: readonly string[]
+}
+
+/** The options with everything filled in that follows from them. */
+export type CheckedOptions = Readonly<Omit<Options, 'session'> & {
+  session: Readonly<Omit<Options['session'], 'key' | 'cookieName' | 'cookie'>> & {
+    readonly keys: Buffer[] | undefined
+    readonly cookieName: string
+    readonly cookie: Readonly<Options['session']['cookie']> & { readonly secure: boolean }
+  }
+}>
+
+/**
+ * Checks the options once, at boot, and fills in the defaults. The caller's own object is left as it is.
+ *
+ * @throws FST_TOKEN_INVALID_OPTIONS with the path of the option, what was expected and what to do.
+ */
+export function checkOptions (given: unknown, surroundings: Surroundings): CheckedOptions {
+  const candidate: unknown = Value.Default(OptionsSchema, withLogout(Value.Clone(given)))
+  if (!Value.Check(OptionsSchema, candidate)) throw new InvalidOptions(firstProblem(candidate))
+  const problem = crossFieldProblem(candidate, surroundings)
+  if (problem !== undefined) throw new InvalidOptions(problem)
+
+  const { key, cookieName, cookie, ...lifetimes } = candidate.session
+  const secure = cookie.secure ?? !(candidate.login && isPlainLoopback(candidate.login.callbackUri))
+  const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
+  return Object.freeze({
+    ...candidate,
+    session: Object.freeze({
+      ...lifetimes,
+      keys: key === undefined ? undefined : readKeys(key),
+      cookieName: cookieName ?? (secure ? `__Host-${plainName}` : plainName),
+      cookie: Object.freeze({ ...cookie, secure })
+    })
+  })
+}
+
+/** A login comes with a logout. */
+function withLogout (given: unknown): unknown {
+  return isRecord(given) && given.login !== undefined ? { logout: {}, ...given } : given
+}
+
+/** Whether the option holds the app's own dispatcher, and not options for ours. */
+export function isDispatcher (backchannel: Options['backchannel']): backchannel is Dispatcher {
+  return backchannel !== undefined && 'dispatch' in backchannel
+}
+
+function firstProblem (candidate: unknown): string {
+  const errors = Value.Errors(OptionsSchema, candidate)
+  const unknown = errors.find((error) => error.keyword === 'additionalProperties')
+  if (unknown?.keyword === 'additionalProperties') {
+    const paths = unknown.params.additionalProperties.map((name) => dotted(`${unknown.instancePath}/${name}`))
+    return `${paths.join(', ')}: no such option. Remove it, or see the README for its name`
+  }
+  const [first] = errors
+  const missing = first?.keyword === 'required' ? `/${first.params.requiredProperties.join(', ')}` : ''
+  return `${dotted((first?.instancePath ?? '') + missing) || 'the options'} ${missing ? 'is required' : first?.message ?? 'are wrong'}`
+}
+
+function dotted (instancePath: string): string {
+  return instancePath.slice(1).replaceAll('/', '.')
+}
+
+function crossFieldProblem (options: Options, { secureSession, tokenStore, names }: Surroundings): string | undefined {
+  if (names.includes(options.name)) return `name must differ from the other registrations' (${names.join(', ')})`
+  const { issuer, metadata, login, logout, session } = options
+  if (!issuer === !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
+  if (!options.clientSecret === !options.clientAuthentication) {
+    return 'clientSecret or clientAuthentication is required: one of the two, so that the client authenticates in one way only'
+  }
+  const urls = { issuer, 'login.callbackUri': login?.callbackUri, 'logout.postLogoutRedirectUri': logout?.postLogoutRedirectUri }
+  for (const [name, url] of [...Object.entries(urls), ...Object.entries(metadata ?? {})]) {
+    if (typeof url === 'string' && !isSecureUrl(url)) return `${name} must be an absolute https URL (plain http only on loopback)`
+  }
+  return loginProblem(options) ?? keyProblem(session.key, secureSession || tokenStore) ?? cookieProblem(session)
+}
+
+function loginProblem ({ login, logout, metadata }: Options): string | undefined {
+  if (!login) return undefined
+  const callbackPath = new URL(login.callbackUri).pathname
+  if (new Set([callbackPath, login.startRedirectPath, logout?.path]).size < 3) {
+    return 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ: each is a route'
+  }
+  if (metadata && !metadata.authorization_endpoint) return 'metadata.authorization_endpoint is required with login'
+  if (!login.saveTokens && !login.onTokens) return 'login.onTokens is required where login.saveTokens is false: nobody else takes the tokens'
+  if (login.saveTokens && login.onTokens) return 'login.onTokens is only called where login.saveTokens is false; use login.onLogin'
+  return undefined
+}
+
+function keyProblem (key: Options['session']['key'], optional: boolean): string | undefined {
+  if (key === undefined) {
+    return optional ? undefined : 'session.key is required: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString(\'base64\'))"'
+  }
+  const keys = Array.isArray(key) ? key : [key]
+  if (keys.length === 0) return 'session.key must hold at least one key'
+  const bad = keys.findIndex((one) => readKey(one)?.length !== 32)
+  if (bad === -1) return undefined
+  return `session.key${Array.isArray(key) ? `.${bad}` : ''} must be 32 bytes, as Buffer, base64 or hex text`
+}
+
+function readKeys (key: NonNullable<Options['session']['key']>): Buffer[] {
+  return (Array.isArray(key) ? key : [key]).flatMap((one) => readKey(one) ?? [])
+}
+
+function readKey (key: unknown): Buffer | undefined {
+  if (key instanceof Uint8Array) return Buffer.from(key)
+  if (typeof key !== 'string') return undefined
+  return /^[\da-f]{64}$/i.test(key) ? Buffer.from(key, 'hex') : Buffer.from(key, 'base64')
+}
+
+/** What would make browsers drop a `__Host-` cookie without a word (RFC 6265bis §4.1.3.2). */
+function cookieProblem ({ cookieName, cookie }: Options['session']): string | undefined {
+  const prefixed = cookieName === undefined ? cookie.secure !== false : /^__host-/i.test(cookieName)
+  if (prefixed && (cookie.domain !== undefined || cookie.path !== '/' || cookie.secure === false)) {
+    return 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName a name without __Host-, or leave these out'
+  }
+  if (cookie.sameSite === 'none' && cookie.secure === false) return 'session.cookie.sameSite: none needs secure'
+  return undefined
+}

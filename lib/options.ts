@@ -1,0 +1,103 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ClientAuth } from 'oauth4webapi'
+import { type Static, type TSchema, Type } from 'typebox'
+import type { Agent, Dispatcher } from 'undici'
+import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './events.ts'
+import type { TokenSet } from './token-set.ts'
+
+/*
+ * The options: one schema, and the only place with defaults. The table in the README and `types/options.ts` are written
+ * from it by `npm run docs`. What the schema cannot say (rules across fields) is in `options-check.ts`.
+ */
+
+/** The metadata of an authorization server, by hand (RFC 8414 §2); members not named here are ignored. */
+const Metadata = Type.Object({
+  issuer: Type.String({ description: 'The issuer, exactly as it stands in id_tokens.' }),
+  token_endpoint: Type.String({ description: 'Where tokens come from.' }),
+  authorization_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log in; needed with `login`.' })),
+  revocation_endpoint: Type.Optional(Type.String({ description: 'Where tokens are revoked (RFC 7009).' })),
+  end_session_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log out (OpenID Connect RP-Initiated Logout).' }))
+}, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
+
+const Session = Type.Object({
+  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve) or `app.tokenStore` is decorated.' })),
+  cookieName: Type.Optional(Type.String({ pattern: '^[\\w-]+$', description: '`__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`.' })),
+  cookie: Type.Object({
+    domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),
+    path: Type.String({ default: '/', description: 'Other than `/` only with a `cookieName` without `__Host-`.' }),
+    sameSite: Type.Union([Type.Literal('lax'), Type.Literal('strict'), Type.Literal('none')], { default: 'lax', description: 'RFC 6265bis §5.6.7. `strict` loses the session on the way back from the login page.' }),
+    secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http on loopback.' }))
+  }, { default: {}, additionalProperties: false, description: 'Attributes of the cookie. It is always HttpOnly.' }),
+  inactivityDuration: seconds({ default: 86_400, description: 'Ends a session that was not used for so long.' }),
+  absoluteDuration: seconds({ default: 604_800, description: 'Ends a session so long after its login.' })
+}, { default: {}, additionalProperties: false, description: 'The session cookie.' })
+
+const Login = Type.Object({
+  callbackUri: Type.String({ description: 'Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route.' }),
+  scope: Type.Array(Type.String({ minLength: 1 }), { description: 'What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token.' }),
+  startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up.' }),
+  saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
+  onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
+  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then.' }))
+}, { additionalProperties: false, description: 'Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`.' })
+
+const Logout = Type.Object({
+  path: path({ default: '/auth/logout', description: 'The route that logs out: POST, from a page of the app itself.' }),
+  postLogoutRedirectUri: Type.Optional(Type.String({ description: 'Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`.' }))
+}, { additionalProperties: false, description: 'The logout route; there with `login`, or when given.' })
+
+/** The schema of the plugin's options. All times are in seconds. */
+export const OptionsSchema = Type.Object({
+  issuer: Type.Optional(Type.String({ description: 'The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, RFC 8414). This or `metadata` is required.' })),
+  metadata: Type.Optional(Metadata),
+  clientId: Type.String({ minLength: 1, description: 'The client, as registered at the provider.' }),
+  clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
+  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `clientSecretPost(secret)`, `clientSecretBasic(secret)`.' })),
+  name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),
+  session: Session,
+  refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
+  refresh: Type.Union([Type.Literal('onRequest'), Type.Literal('preHandler'), Type.Literal('manual')], { default: 'onRequest', description: 'When tokens are refreshed for the whole app; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for.' }),
+  graceSeconds: seconds({ default: 30, description: 'How long the successor of a spent refresh token is remembered after its cookie has come back.' }),
+  defaultExpiresIn: Type.Optional(seconds({ description: 'The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it.' })),
+  backchannel: Type.Optional(Type.Union([
+    instanceOf<Dispatcher>('an undici Dispatcher', (value) => typeof value === 'object' && value !== null && 'dispatch' in value),
+    Type.Unsafe<Agent.Options>(Type.Object({}))
+  ], { description: 'The HTTP client to the token service: options of an undici Agent, or a Dispatcher of the app (which the app closes). Default: the decorated `app.backchannel`, else an Agent with 10 connections.' })),
+  requestTimeout: seconds({ default: 10, description: 'The deadline of one call to the token service, all of it.' }),
+  login: Type.Optional(Login),
+  logout: Type.Optional(Logout),
+  onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
+  onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
+  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends: by logout, or because its refresh token is dead.' })),
+  clock: callback<() => number>({ default: () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
+}, { additionalProperties: false })
+
+function seconds (options: { default?: number, description: string }) {
+  return Type.Number({ ...options, exclusiveMinimum: 0 })
+}
+
+function path (options: { default: string, description: string }) {
+  return Type.String({ ...options, pattern: '^/' })
+}
+
+function key (options: { description: string }) {
+  return Type.Unsafe<string | Buffer | Array<string | Buffer>>({ ...options })
+}
+
+function callback<Callback> (options: { description: string, default?: Callback }) {
+  return instanceOf<Callback>('a function', (value) => typeof value === 'function', options)
+}
+
+function instanceOf<Instance> (expected: string, check: (value: unknown) => boolean, options: TSchema = {}) {
+  return Type.Refine(Type.Unsafe<Instance>(options), check, () => `must be ${expected}`)
+}
+
+/** What was given, with every default filled in. */
+export type Options = Static<typeof OptionsSchema>
+
+/** What is given: only what has no default is required. */
+export type TokenManagementOptions = Pick<Options, 'clientId'> & Partial<Omit<Options, 'session' | 'login' | 'logout'>> & {
+  session?: Partial<Omit<Options['session'], 'cookie'>> & { cookie?: Partial<Options['session']['cookie']> }
+  login?: Pick<NonNullable<Options['login']>, 'callbackUri' | 'scope'> & Partial<NonNullable<Options['login']>>
+  logout?: Partial<NonNullable<Options['logout']>>
+}

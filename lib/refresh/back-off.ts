@@ -1,0 +1,108 @@
+import { LRUCache } from 'lru-cache'
+import { RefreshFailure } from './failure.ts'
+
+/** Seconds before a refresh token is presented again that was refused, or may have been spent. */
+const TOKEN_PAUSE = 5
+
+/** Seconds of the first pause after an outage, and of the longest: doubled at each failure. */
+const FIRST_PAUSE = 1
+const LONGEST_PAUSE = 30
+
+/** A service that asks to be left alone is left alone for at most so many seconds. */
+const LONGEST_RETRY_AFTER = 300
+
+/** Outages of one token service: while it pauses nobody waits for it, and one request at a time finds out whether it is back. */
+export class ServiceBackOff {
+  readonly #clock: () => number
+  #failures = 0
+  #pausedUntil = 0
+
+  constructor (clock: () => number) {
+    this.#clock = clock
+  }
+
+  /** @throws RefreshFailure `unavailable` while the service is left alone. */
+  enter (): void {
+    if (this.#failures === 0) return
+    const now = this.#clock()
+    // A pause that is further away than any can be was set before the clock was.
+    const left = this.#pausedUntil - now
+    if (left > 0 && left <= LONGEST_RETRY_AFTER) throw new RefreshFailure('unavailable', { retryAfter: left })
+    this.#pausedUntil = now + this.#pause()
+  }
+
+  failed (retryAfter = 0): void {
+    this.#failures++
+    this.#pausedUntil = this.#clock() + Math.max(this.#pause(), Math.min(retryAfter, LONGEST_RETRY_AFTER))
+  }
+
+  answered (): void {
+    this.#failures = 0
+  }
+
+  /** With jitter, so that many processes do not come back at the same moment. */
+  #pause (): number {
+    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.max(0, this.#failures - 1))
+    return pause * (0.5 + Math.random() / 2)
+  }
+}
+
+/** How long a refused refresh token is remembered, and within how many bytes: an error with its causes and stacks is large. */
+const MEMORY_SECONDS = 3600
+const MEMORY_BYTES = 16 * 1_048_576
+const FAILURE_BYTES = 4000
+
+interface TokenMemory {
+  readonly failure: RefreshFailure
+  readonly firstAt: number
+  readonly lastAt: number
+}
+
+/** What became of single refresh tokens that were refused: the dead ones are never sent again, the others after a pause. */
+export class TokenBackOff {
+  readonly #clock: () => number
+  readonly #graceSeconds: number
+  readonly #memories: LRUCache<string, TokenMemory>
+
+  constructor (graceSeconds: number, clock: () => number) {
+    this.#clock = clock
+    this.#graceSeconds = graceSeconds
+    this.#memories = new LRUCache({
+      perf: { now: () => clock() * 1000 },
+      ttlResolution: 0,
+      ttl: MEMORY_SECONDS * 1000,
+      maxSize: MEMORY_BYTES,
+      sizeCalculation: (_, token) => token.length + FAILURE_BYTES
+    })
+  }
+
+  /** @throws RefreshFailure what is remembered of this refresh token, while it is not to be sent. */
+  enter (refreshToken: string): void {
+    const memory = this.#memories.get(refreshToken)
+    if (memory === undefined) return
+    if (memory.failure.endsSession || Math.abs(this.#clock() - memory.lastAt) < TOKEN_PAUSE) throw memory.failure
+  }
+
+  /**
+   * Remembers a failure, and says what it means: a token that is refused without a reason, again and after the grace
+   * period, is dead.
+   */
+  failed (refreshToken: string, failure: RefreshFailure): RefreshFailure {
+    const now = this.#clock()
+    const firstAt = this.#memories.get(refreshToken)?.firstAt ?? now
+    const dead = failure.class === 'rejected' && now >= firstAt + this.#graceSeconds
+    const meaning = dead ? new RefreshFailure('ended', { cause: failure.cause }) : failure
+    this.#memories.set(refreshToken, { failure: meaning, firstAt, lastAt: now })
+    return meaning
+  }
+
+  /**
+   * Whether the session of a dead token may be wiped: not at the first answer, since another process may have spent the
+   * token and set its successor on a response that is on its way.
+   */
+  isOver (refreshToken: string): boolean {
+    const memory = this.#memories.get(refreshToken)
+    if (memory === undefined || !memory.failure.endsSession) return false
+    return memory.failure.class !== 'ended' || this.#clock() >= memory.firstAt + this.#graceSeconds
+  }
+}

@@ -1,0 +1,170 @@
+import { HeadersSent, hasCode, ServiceBadResponse, StoreFailed, Unauthenticated } from './errors.ts'
+import { tell } from './events.ts'
+import type { Provider } from './provider.ts'
+import { errorOf } from './refresh/failure.ts'
+import type { StoreContext, TokenStore } from './stores/token-store.ts'
+import { type AccessToken, firstTokenSet, type TokenResponse, type TokenSet, type TokenWish } from './token-set.ts'
+
+/** Which access token of the session. */
+export interface TokenRequest extends TokenWish {
+  /** `true` for a new token in any case; the token that an API rejected for a new one only if it is still the current one. */
+  readonly forceRenewal?: boolean | string
+}
+
+/** One session as one request sees it: what was read, what was written since, and what is still to be. */
+export class SessionAccess {
+  readonly #provider: Provider
+  readonly #context: StoreContext
+  readonly #store: TokenStore
+  #read: Promise<TokenSet | null> | undefined
+  #isWritten = false
+
+  constructor (provider: Provider, context: StoreContext) {
+    this.#provider = provider
+    this.#context = context
+    this.#store = provider.storeFor(context.request.server)
+  }
+
+  /**
+   * The current access token and the token set it is in: stored before anybody gets it.
+   *
+   * @throws FST_TOKEN_UNAUTHENTICATED, FST_TOKEN_LOGIN_REQUIRED, FST_TOKEN_SERVICE_UNAVAILABLE, FST_TOKEN_SERVICE_REFUSED,
+   * FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
+   */
+  async current ({ resource, scope, forceRenewal }: TokenRequest): Promise<{ tokens: TokenSet, token: AccessToken }> {
+    const stored = await this.#tokens()
+    if (stored === null) throw new Unauthenticated()
+    const outcome = await this.#provider.refresher.obtain(stored, {
+      ...(resource !== undefined && { resource }),
+      ...(scope !== undefined && { scope }),
+      forceRenewal,
+      dispatcher: this.#provider.backchannelFor(this.#context.request.server),
+      maySpend: this.#isWritable()
+    })
+    if ('failure' in outcome && outcome.isOver) await this.#wipe()
+    else if (outcome.tokens !== stored) await this.#keep(outcome.tokens)
+    if ('failure' in outcome) throw errorOf(outcome.failure)
+    return outcome
+  }
+
+  async save (response: TokenResponse): Promise<TokenSet> {
+    if (typeof response.access_token !== 'string' || response.access_token === '') throw new ServiceBadResponse('it has no access_token')
+    if (String(response.token_type).toLowerCase() !== 'bearer') throw new ServiceBadResponse('its token_type is not Bearer')
+    const tokens = firstTokenSet(response, this.#provider.tokenService.reading(this.#provider.clock()))
+    await this.start(tokens)
+    return tokens
+  }
+
+  /** A new login: whoever was logged in before is not any more. */
+  async start (tokens: TokenSet): Promise<void> {
+    this.#checkWritable()
+    await this.#access('write', () => this.#store.set(this.#context, tokens))
+    this.#read = Promise.resolve(tokens)
+    this.#isWritten = true
+  }
+
+  async clear (): Promise<void> {
+    await this.#end(await this.#readable())
+  }
+
+  /** @returns what has ended. */
+  async revoke (): Promise<TokenSet | null> {
+    const { coordinator, tokenService, backchannelFor } = this.#provider
+    const tokens = await this.#readable()
+    if (tokens !== null) {
+      coordinator.end(tokens.sessionId)
+      const { refreshToken, accessTokens: [login] } = coordinator.successorOf(tokens) ?? tokens
+      const dispatcher = backchannelFor(this.#context.request.server)
+      try {
+        if (refreshToken !== undefined) await tokenService.revoke(refreshToken, 'refresh_token', dispatcher)
+        else if (login !== undefined) await tokenService.revoke(login.accessToken, 'access_token', dispatcher)
+      } catch (error) {
+        this.#context.request.log.warn({ err: error }, 'The session is ended here, but its tokens could not be revoked at the provider')
+      }
+    }
+    await this.#end(tokens)
+    return tokens
+  }
+
+  /**
+   * As the response is sent, a while after it was begun: a logout meanwhile wins, a newer successor is what the browser
+   * should have, and an unchanged session may need its inactivity limit pushed back.
+   */
+  async beforeSend (): Promise<void> {
+    const tokens = await this.#read
+    if (!tokens || !this.#isWritable()) return
+    const { coordinator } = this.#provider
+    if (coordinator.hasEnded(tokens.sessionId)) return await this.#wipe()
+    if (!this.#isWritten && !coordinator.isSuperseded(tokens)) return await this.#logged('write', () => this.#store.touch?.(this.#context))
+    const newest = coordinator.successorOf(tokens)
+    if (newest !== undefined) await this.#keep(newest)
+  }
+
+  /** What is stored, read once. A failed read is never a logout. */
+  #tokens (): Promise<TokenSet | null> {
+    this.#read ??= this.#access('read', () => this.#store.get(this.#context)).catch((error: unknown) => {
+      this.#read = undefined
+      throw error
+    })
+    return this.#read
+  }
+
+  /** For a logout, what cannot be read is as good as nothing: the session is cleared all the same (R24). */
+  async #readable (): Promise<TokenSet | null> {
+    try {
+      return await this.#tokens()
+    } catch (error) {
+      this.#context.request.log.warn({ err: error }, 'The session is cleared without having been read')
+      return null
+    }
+  }
+
+  async #end (tokens: TokenSet | null): Promise<void> {
+    const { coordinator, name, onSessionEnded } = this.#provider
+    if (tokens !== null) coordinator.end(tokens.sessionId)
+    this.#checkWritable()
+    await this.#access('clear', () => this.#store.clear(this.#context))
+    this.#read = Promise.resolve(null)
+    if (tokens !== null) tell(this.#context.request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason: 'logout' })
+  }
+
+  /** Keeps a successor. Where that fails the request has its token all the same: the coordinator carries the successor on. */
+  async #keep (tokens: TokenSet): Promise<void> {
+    const known = await this.#read
+    if (known && known.generation >= tokens.generation) return
+    this.#read = Promise.resolve(tokens)
+    this.#isWritten = true
+    if (!this.#isWritable()) return
+    await this.#logged('write', () => this.#store.set(this.#context, tokens))
+  }
+
+  async #wipe (): Promise<void> {
+    this.#isWritten = true
+    if (this.#isWritable()) await this.#logged('clear', () => this.#store.clear(this.#context))
+  }
+
+  async #logged (verb: string, access: () => Promise<void> | void): Promise<void> {
+    try {
+      await this.#access(verb, access)
+    } catch (error) {
+      this.#context.request.log.error({ err: error }, 'The token store failed; a later request tries again')
+    }
+  }
+
+  async #access<Result> (verb: string, access: () => Promise<Result> | Result): Promise<Result> {
+    try {
+      return await access()
+    } catch (error) {
+      throw hasCode(error) ? error : new StoreFailed(verb, { cause: error })
+    }
+  }
+
+  #checkWritable (): void {
+    if (!this.#isWritable()) throw new HeadersSent()
+  }
+
+  #isWritable (): boolean {
+    const { reply } = this.#context
+    return !this.#store.writesResponse || !(reply.sent || reply.raw.headersSent)
+  }
+}

@@ -1,0 +1,46 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { TokenSet } from '../token-set.ts'
+
+/** For whom a store works: the request that asks, and the provider whose tokens are meant. */
+export interface StoreContext {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** The `name` of the provider. */
+  readonly provider: string
+  /** What the caller of `request.accessToken({ context })` has passed, as it was. */
+  readonly context?: unknown
+}
+
+/**
+ * Where the tokens of a session are kept. Replace it with `app.decorate('tokenStore', store)`, before registering or in an
+ * encapsulated context.
+ *
+ * Whatever a store throws reaches the caller as `FST_TOKEN_STORE_FAILED` with its `cause`: a failed read is never a logout.
+ * Where several writes of one session race, the highest `generation` must win.
+ */
+export interface TokenStore {
+  /** The tokens of the request's session; `null` where there is none, or it has ended. */
+  get (context: StoreContext): Promise<TokenSet | null> | TokenSet | null
+  /** Keeps a new login, or the successor of a refresh. */
+  set (context: StoreContext, tokens: TokenSet): Promise<void> | void
+  /** Ends the session. */
+  clear (context: StoreContext): Promise<void> | void
+  /**
+   * Called as a response is about to be sent that used the session and did not change it: a store with an inactivity
+   * limit pushes that back. Optional.
+   */
+  touch? (context: StoreContext): Promise<void> | void
+  /** `true` where `set` writes to the response, so that nothing may be refreshed once its headers are sent. */
+  readonly writesResponse?: boolean
+}
+
+/** The stores of several providers as one. */
+export function storeByProvider (stores: ReadonlyMap<string, TokenStore>): TokenStore {
+  return {
+    get: (context) => stores.get(context.provider)?.get(context) ?? null,
+    set: (context, tokens) => stores.get(context.provider)?.set(context, tokens),
+    clear: (context) => stores.get(context.provider)?.clear(context),
+    touch: (context) => stores.get(context.provider)?.touch?.(context),
+    writesResponse: true
+  }
+}

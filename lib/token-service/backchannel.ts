@@ -1,0 +1,94 @@
+import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici'
+import { isDispatcher } from '../options-check.ts'
+import type { Options } from '../options.ts'
+
+/** No honest answer of a token service is larger (R7). */
+const MAX_ANSWER_BYTES = 1_048_576
+
+/** Time-outs of the single steps, in milliseconds as undici wants them; the deadline of the whole is `requestTimeout`. */
+const TIMEOUTS = { connectTimeout: 5_000, headersTimeout: 10_000, bodyTimeout: 10_000 }
+
+/** The request failed before there was an answer. */
+export class BackchannelError extends Error {
+  override name = 'BackchannelError'
+  /** Whether the request was on its way: then the service may have worked on it. */
+  readonly sent: boolean
+
+  constructor (message: string, sent: boolean, cause: unknown) {
+    super(message, { cause })
+    this.sent = sent
+  }
+}
+
+/** What oauth4webapi asks a `fetch` for. */
+export interface BackchannelRequest {
+  readonly method: 'GET' | 'POST'
+  readonly headers: Record<string, string>
+  readonly body?: URLSearchParams | Uint8Array | string | null
+}
+
+/** The pool to the token service, with time-outs of its own unless the options say otherwise. */
+export function createBackchannel (options: Options['backchannel']): Dispatcher {
+  return isDispatcher(options) ? options : new Agent({ connections: 10, ...TIMEOUTS, ...options })
+}
+
+/**
+ * One call to the token service: pooled, with a deadline for all of it, no redirects followed, and an answer of at most
+ * 1 MiB. The body is read before anybody judges the answer, so that nothing depends on a connection any more.
+ *
+ * @throws BackchannelError where no whole answer came.
+ */
+export async function callBackchannel (dispatcher: Dispatcher, timeout: number, url: string, { method, headers, body }: BackchannelRequest): Promise<Response> {
+  let sent = false
+  try {
+    const answer = await request(url, {
+      dispatcher: watchStart(dispatcher, () => { sent = true }),
+      method,
+      headers,
+      body: body instanceof URLSearchParams ? body.toString() : body ?? null,
+      signal: AbortSignal.timeout(timeout * 1000)
+    })
+    const content = await readAtMost(answer.body)
+    return new Response(content.length > 0 ? content : null, { status: answer.statusCode, headers: flatten(answer.headers) })
+  } catch (error) {
+    throw new BackchannelError(`No answer from ${new URL(url).origin}: ${reasonOf(error, timeout)}`, sent, error)
+  }
+}
+
+/** Tells when the request leaves on an open connection: failures before that (refused, DNS, TLS, connect time-out) have spent nothing. */
+function watchStart (dispatcher: Dispatcher, started: () => void): Dispatcher {
+  return dispatcher.compose((dispatch) => (options, handler) => {
+    const watched: Dispatcher.DispatchHandler = new DecoratorHandler(handler)
+    const forward = watched.onRequestStart?.bind(watched)
+    watched.onRequestStart = (controller, context) => {
+      started()
+      forward?.(controller, context)
+    }
+    return dispatch(options, watched)
+  })
+}
+
+async function readAtMost (body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function flatten (headers: Record<string, string | string[] | undefined>): Headers {
+  const flat = new Headers()
+  for (const [name, value] of Object.entries(headers)) {
+    for (const one of [value ?? []].flat()) flat.append(name, one)
+  }
+  return flat
+}
+
+function reasonOf (error: unknown, timeout: number): string {
+  if (!(error instanceof Error)) return 'unknown'
+  if (error.name === 'TimeoutError') return `not within ${timeout} s`
+  return 'code' in error ? String(error.code) : error.message
+}

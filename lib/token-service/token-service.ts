@@ -1,0 +1,118 @@
+import * as oauth from 'oauth4webapi'
+import type { Dispatcher } from 'undici'
+import { firstTokenSet, nextTokenSet, readClaims, type TokenSet, type TokenWish } from '../token-set.ts'
+import { callBackchannel } from './backchannel.ts'
+import type { ClientAuthentication } from './client-authentication.ts'
+import { type Metadata, over } from './metadata.ts'
+import { AnswerError, judgeTokenResponse, readAnswer } from './token-response.ts'
+
+/** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
+const CLOCK_TOLERANCE = 30
+
+export interface TokenServiceSettings {
+  readonly metadata: Metadata
+  readonly clientId: string
+  readonly clientAuthentication: ClientAuthentication
+  /** Seconds. */
+  readonly requestTimeout: number
+  readonly defaultExpiresIn?: number | undefined
+  readonly clock: () => number
+}
+
+/** What came back to the callback of the login, and what it must match. */
+export interface Callback {
+  readonly parameters: URLSearchParams
+  readonly state: string
+  readonly codeVerifier: string
+  readonly redirectUri: string
+  readonly scope: string
+  /** Missing where no id_token was asked for. */
+  readonly nonce?: string
+}
+
+/** The token service: a method per grant. Every call goes over the dispatcher it is given, with one deadline. */
+export class TokenService {
+  readonly #settings: TokenServiceSettings
+
+  constructor (settings: TokenServiceSettings) {
+    this.#settings = settings
+  }
+
+  get metadata (): oauth.AuthorizationServer {
+    return this.#settings.metadata()
+  }
+
+  /**
+   * Redeems the code of a login (RFC 6749 §4.1.3), after checking `iss` (RFC 9207) and `state`.
+   *
+   * @throws BackchannelError, AnswerError, or oauth4webapi's AuthorizationResponseError and OperationProcessingError
+   */
+  async redeem (callback: Callback, dispatcher: Dispatcher): Promise<TokenSet> {
+    const { metadata } = this
+    const parameters = oauth.validateAuthResponse(metadata, this.#client(), callback.parameters, callback.state)
+    const issuedAt = this.#settings.clock()
+    const response = await oauth.authorizationCodeGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
+      parameters, callback.redirectUri, callback.codeVerifier, this.#over(dispatcher))
+    const idTokenChecks = callback.nonce === undefined ? {} : { expectedNonce: callback.nonce, requireIdToken: true }
+    const tokens = await judgeTokenResponse(response, (answer) => oauth.processAuthorizationCodeResponse(metadata, this.#client(), answer, idTokenChecks))
+    return firstTokenSet(tokens, { ...this.reading(issuedAt), requestedScope: callback.scope })
+  }
+
+  /**
+   * Spends the refresh token of a session (RFC 6749 §6), and gives the successor of its token set.
+   *
+   * @throws BackchannelError, AnswerError
+   */
+  async refresh (previous: TokenSet & { refreshToken: string }, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
+    const { metadata } = this
+    const issuedAt = this.#settings.clock()
+    const additionalParameters = { ...(wish.resource && { resource: wish.resource }), ...(wish.scope && { scope: wish.scope }) }
+    const response = await oauth.refreshTokenGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
+      previous.refreshToken, { ...this.#over(dispatcher), additionalParameters })
+    const tokens = await judgeTokenResponse(response, (answer) => oauth.processRefreshTokenResponse(metadata, this.#client(), answer))
+    if (!isSameIdentity(previous.idToken, tokens.id_token)) {
+      throw new AnswerError('the id_token is of another identity than the session', { status: 200, wrongIdentity: true, refreshToken: tokens.refresh_token })
+    }
+    return nextTokenSet(previous, tokens, this.reading(issuedAt), wish)
+  }
+
+  /**
+   * Revokes a token (RFC 7009). A provider without a revocation endpoint is no error: there is nothing to call.
+   *
+   * @throws BackchannelError, AnswerError
+   */
+  async revoke (token: string, hint: 'refresh_token' | 'access_token', dispatcher: Dispatcher): Promise<void> {
+    const { metadata } = this
+    if (metadata.revocation_endpoint === undefined) return
+    await readAnswer(await oauth.revocationRequest(metadata, this.#client(), this.#settings.clientAuthentication, token,
+      { ...this.#over(dispatcher), additionalParameters: { token_type_hint: hint } }))
+  }
+
+  /** How a token response of this service is read that was requested at that time. */
+  reading (issuedAt: number) {
+    const { defaultExpiresIn } = this.#settings
+    return { issuedAt, ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }
+  }
+
+  #client (): oauth.Client {
+    const { clientId, clock } = this.#settings
+    return {
+      client_id: clientId,
+      [oauth.clockSkew]: Math.round(clock() - Date.now() / 1000),
+      [oauth.clockTolerance]: CLOCK_TOLERANCE
+    }
+  }
+
+  #over (dispatcher: Dispatcher) {
+    return over((url, request) => callBackchannel(dispatcher, this.#settings.requestTimeout, url, request))
+  }
+}
+
+/** A refreshed id_token must be of the same issuer, subject, audience and authorized party, and of the same nonce if it has one (R46). */
+function isSameIdentity (previous: string | undefined, refreshed: string | undefined): boolean {
+  if (previous === undefined || refreshed === undefined) return true
+  const before = readClaims(previous) ?? {}
+  const after = readClaims(refreshed) ?? {}
+  return ['iss', 'sub', 'aud', 'azp'].every((claim) => String(before[claim]) === String(after[claim])) &&
+    (after.nonce === undefined || after.nonce === before.nonce)
+}

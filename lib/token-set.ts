@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto'
+
+/** One access token, and what it is for. Times are seconds since the epoch. */
+export interface AccessToken {
+  readonly accessToken: string
+  readonly tokenType: 'Bearer' | 'DPoP'
+  /** When the request for it was sent (R9: the lifetime is counted from there). */
+  readonly issuedAt: number
+  /** The generation of the token set that it came with: tells a renewed token from one that was carried along. */
+  readonly generation: number
+  /** Missing where neither the answer nor the token says: valid until an API refuses it. */
+  readonly expiresAt?: number
+  /** What was granted, space-separated. */
+  readonly scope?: string
+  /** What was asked for when it was not the login's own scope: the service may have granted less. */
+  readonly requestedScope?: string
+  /** The resource indicator it was asked for with (RFC 8707). */
+  readonly resource?: string
+}
+
+/** What a session holds. Never changed in place: every refresh makes a new one. */
+export interface TokenSet {
+  /** Random, made at login, kept by every refresh. */
+  readonly sessionId: string
+  /** 0 at login, one more at every refresh. */
+  readonly generation: number
+  /** Seconds since the epoch; `session.absoluteDuration` counts from here. */
+  readonly startedAt: number
+  /** One per resource and scope asked for; the first is the login's own. */
+  readonly accessTokens: readonly AccessToken[]
+  readonly refreshToken?: string
+  readonly idToken?: string
+}
+
+/** Which access token is wanted: none of both means the login's own. */
+export interface TokenWish {
+  /** An absolute URI without a fragment (RFC 8707 §2). */
+  readonly resource?: string
+  /** Space-separated, and never more than was granted at login (RFC 6749 §6). */
+  readonly scope?: string
+}
+
+/** A successful answer of a token endpoint (RFC 6749 §5.1). Unknown members are ignored. */
+export interface TokenResponse {
+  readonly access_token: string
+  readonly token_type: string
+  readonly expires_in?: number | string
+  readonly refresh_token?: string
+  readonly scope?: string
+  readonly id_token?: string
+}
+
+/** What a token response does not say by itself. */
+export interface Reading {
+  /** Seconds since the epoch when the request was sent. */
+  readonly issuedAt: number
+  /** Seconds, for answers without `expires_in` whose token has no `exp`. */
+  readonly defaultExpiresIn?: number
+}
+
+/** The token set of a fresh login. */
+export function firstTokenSet (response: TokenResponse, reading: Reading & { requestedScope?: string }): TokenSet {
+  const { requestedScope } = reading
+  return {
+    sessionId: randomUUID(),
+    generation: 0,
+    startedAt: Math.floor(reading.issuedAt),
+    accessTokens: [{ ...readAccessToken(response, reading, requestedScope), generation: 0 }],
+    ...(response.refresh_token && { refreshToken: response.refresh_token }),
+    ...(response.id_token && { idToken: response.id_token })
+  }
+}
+
+/** The token set after a refresh: what the answer leaves out is kept (R10, R11, R47), but never an old expiry (R9). */
+export function nextTokenSet (previous: TokenSet, response: TokenResponse, reading: Reading, wish: TokenWish): TokenSet {
+  const replaced = findAccessToken(previous, wish)
+  const generation = previous.generation + 1
+  const fresh: AccessToken = {
+    ...readAccessToken(response, reading, wish.scope ?? replaced?.scope),
+    generation,
+    ...(wish.resource && { resource: wish.resource }),
+    ...(wish.scope && { requestedScope: wish.scope })
+  }
+  return {
+    ...previous,
+    generation,
+    accessTokens: replaced
+      ? previous.accessTokens.map((token) => token === replaced ? fresh : token)
+      : [...previous.accessTokens, fresh],
+    ...(response.refresh_token && { refreshToken: response.refresh_token }),
+    ...(response.id_token && { idToken: response.id_token })
+  }
+}
+
+/** The token set after an answer that cannot be used, but has spent the refresh token and brought a new one. */
+export function salvagedTokenSet (previous: TokenSet, refreshToken: string): TokenSet {
+  return { ...previous, generation: previous.generation + 1, refreshToken }
+}
+
+/** The access token in the set that was asked for like this, expired or not. */
+export function findAccessToken (tokens: TokenSet, wish: TokenWish): AccessToken | undefined {
+  if (wish.resource === undefined && wish.scope === undefined) return tokens.accessTokens[0]
+  return tokens.accessTokens.find((token) => token.resource === wish.resource && token.requestedScope === wish.scope)
+}
+
+/** Whether the token can no longer be used. */
+export function isExpired (token: AccessToken, now: number): boolean {
+  return token.expiresAt !== undefined && token.expiresAt <= now
+}
+
+/**
+ * Whether it is time for a new token: inside the window before its expiry. The window is never more than half of the
+ * lifetime, so that a short-lived token is not refreshed on every request. A token that seems to come from the future
+ * was issued before the clock was set back, and its expiry means nothing any more.
+ */
+export function needsRefresh (token: AccessToken, now: number, refreshBeforeExpiration: number): boolean {
+  if (token.expiresAt === undefined) return false
+  const lifetime = token.expiresAt - token.issuedAt
+  const window = Math.min(refreshBeforeExpiration, lifetime / 2)
+  return now >= token.expiresAt - window || now < token.issuedAt - CLOCK_TOLERANCE
+}
+
+/** Seconds that two readings of a clock may differ before it counts as moved. */
+const CLOCK_TOLERANCE = 60
+
+/** The claims of a JWT, unverified: for a hint only. `undefined` for anything that is not one. */
+export function readClaims (token: string): Record<string, unknown> | undefined {
+  const [, payload, signature] = token.split('.')
+  if (payload === undefined || signature === undefined) return undefined
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
+    return isRecord(claims) ? claims : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether this is a plain object, as JSON's top level usually is. */
+export function isRecord (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function readAccessToken (response: TokenResponse, { issuedAt, defaultExpiresIn }: Reading, scope: string | undefined): Omit<AccessToken, 'generation'> {
+  const grantedScope = response.scope ?? scope
+  const expiresAt = readExpiry(response, issuedAt, defaultExpiresIn)
+  return {
+    accessToken: response.access_token,
+    tokenType: response.token_type.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer',
+    issuedAt,
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(grantedScope && { scope: grantedScope })
+  }
+}
+
+function readExpiry (response: TokenResponse, issuedAt: number, defaultExpiresIn: number | undefined): number | undefined {
+  const expiresIn = Number(response.expires_in ?? NaN)
+  if (Number.isFinite(expiresIn)) return issuedAt + Math.max(0, expiresIn)
+  const exp = readClaims(response.access_token)?.exp
+  if (typeof exp === 'number') return exp
+  return defaultExpiresIn === undefined ? undefined : issuedAt + defaultExpiresIn
+}

@@ -1,0 +1,55 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Families, Family } from './families.ts'
+import { OAuthError } from './oauth-error.ts'
+
+/** What an authorization code was given for. */
+export interface CodeGrant {
+  sub: string
+  scope: string
+  redirectUri: string
+  /** The code_challenge, S256. */
+  challenge: string
+  nonce?: string | undefined
+  resource?: string | undefined
+}
+
+interface Code extends CodeGrant { expiresAt: number, used: boolean, family?: Family }
+
+const lifetime = 60_000
+
+export class Codes {
+  readonly #families: Families
+  readonly #now: () => number
+  readonly #codes = new Map<string, Code>()
+
+  constructor (families: Families, now: () => number) {
+    this.#families = families
+    this.#now = now
+  }
+
+  issue (grant: CodeGrant): string {
+    const code = randomBytes(32).toString('base64url')
+    this.#codes.set(code, { ...grant, expiresAt: this.#now() + lifetime, used: false })
+    return code
+  }
+
+  /** Turns a code into a family, once: any try spends it, and a replay kills what came of it (RFC 6749 §4.1.2). */
+  redeem (code: string, redirectUri: string, verifier: string): { family: Family, grant: CodeGrant } {
+    const known = this.#codes.get(code)
+    if (!known || known.expiresAt <= this.#now()) throw new OAuthError('invalid_grant', 'the code is unknown or expired')
+    if (known.used) {
+      if (known.family) known.family.alive = false
+      throw new OAuthError('invalid_grant', 'the code was used before')
+    }
+    known.used = true
+    if (known.redirectUri !== redirectUri) throw new OAuthError('invalid_grant', 'redirect_uri is not that of the authorization request')
+    if (!proves(verifier, known.challenge)) throw new OAuthError('invalid_grant', 'code_verifier does not match code_challenge')
+    known.family = this.#families.start(known.sub, known.scope)
+    return { family: known.family, grant: known }
+  }
+}
+
+/** RFC 7636 §4.6 */
+function proves (verifier: string, challenge: string): boolean {
+  return /^[\w.~-]{43,128}$/.test(verifier) && createHash('sha256').update(verifier).digest('base64url') === challenge
+}

@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { send, type Answer } from './answer.ts'
+import { authorizationEndpoint } from './authorization-endpoint.ts'
+import { endSessionEndpoint } from './end-session-endpoint.ts'
+import type { FaultQueue } from './fault-queue.ts'
+import type { Gates } from './gate.ts'
+import { endpointAt, metadata } from './metadata.ts'
+import { OAuthError } from './oauth-error.ts'
+import type { Realm } from './realm.ts'
+import type { Endpoint, RequestLog, RequestRecord } from './request-log.ts'
+import { revocationEndpoint } from './revocation-endpoint.ts'
+import { tokenEndpoint } from './token-endpoint.ts'
+import { userinfoEndpoint } from './userinfo-endpoint.ts'
+
+type Handler = (realm: Realm, record: RequestRecord) => Answer | Promise<Answer>
+
+const handlers: Record<Endpoint, Handler> = {
+  metadata: (realm) => ({ status: 200, headers: {}, body: metadata(realm) }),
+  jwks: ({ signer }) => ({ status: 200, headers: {}, body: signer.jwks }),
+  authorization: authorizationEndpoint,
+  token: tokenEndpoint,
+  revocation: revocationEndpoint,
+  endSession: endSessionEndpoint,
+  userinfo: userinfoEndpoint,
+  unknown: () => ({ status: 404, headers: {}, body: 'not found' })
+}
+
+/** Everything that a request passes on its way through the server. */
+export interface Stations { realm: Realm, log: RequestLog, gates: Gates, faults: FaultQueue, closing: AbortSignal }
+
+/** One request: recorded, held, processed, spoiled, held again, answered. */
+export async function exchange ({ realm, log, gates, faults, closing }: Stations, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const record = await recordOf(realm, request)
+  log.add(record)
+  await gates.pass(record.endpoint, 'requests')
+  const { instead, alter, deliver = send } = faults.next(record.endpoint)
+  const outcome = instead ? instead() : await processed(realm, record)
+  const answer = alter ? await alter(outcome, realm.signer) : outcome
+  await gates.pass(record.endpoint, 'answers')
+  if (realm.settings.latency > 0 && record.endpoint === 'token') await delay(realm.settings.latency, undefined, { signal: closing })
+  record.status = answer.status
+  if (typeof answer.body !== 'string' && 'error' in answer.body) record.error = String(answer.body.error)
+  if (!response.destroyed) deliver(response, answer)
+}
+
+async function recordOf (realm: Realm, request: IncomingMessage): Promise<RequestRecord> {
+  const at = realm.settings.now()
+  const url = new URL(request.url ?? '/', realm.issuer)
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  const body = Buffer.concat(chunks).toString()
+  const params = Object.fromEntries(request.method === 'POST' ? new URLSearchParams(body) : url.searchParams)
+  return {
+    at,
+    endpoint: endpointAt(url.pathname, realm.settings.metadataPaths),
+    method: request.method ?? '',
+    url,
+    headers: request.headers,
+    body,
+    params,
+    grant: params.grant_type
+  }
+}
+
+async function processed (realm: Realm, record: RequestRecord): Promise<Answer> {
+  try {
+    return await handlers[record.endpoint](realm, record)
+  } catch (error) {
+    if (error instanceof OAuthError) return error.toAnswer()
+    throw error
+  }
+}

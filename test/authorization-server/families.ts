@@ -1,0 +1,101 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { OAuthError } from './oauth-error.ts'
+import type { Settings } from './settings.ts'
+
+/** All the tokens that come of one login: they die together. */
+export interface Family {
+  readonly id: string
+  readonly sub: string
+  readonly scope: string
+  /** Seconds since the epoch. */
+  readonly authTime: number
+  alive: boolean
+  newestRefreshToken: string
+}
+
+/** What an access token stands for. */
+export interface Access {
+  family: Family
+  scope: string
+  resource?: string | undefined
+  /** Milliseconds since the epoch. */
+  expiresAt: number
+}
+
+interface RefreshToken { family: Family, spent?: { at: number, successor: string, reuses: number } }
+
+export class Families {
+  readonly #settings: Settings
+  readonly #byId = new Map<string, Family>()
+  readonly #refreshTokens = new Map<string, RefreshToken>()
+  readonly #accessTokens = new Map<string, Access>()
+
+  constructor (settings: Settings) {
+    this.#settings = settings
+  }
+
+  start (sub: string, scope: string): Family {
+    const family: Family = {
+      id: randomUUID(), sub, scope, authTime: Math.floor(this.#settings.now() / 1000), alive: true, newestRefreshToken: ''
+    }
+    this.#byId.set(family.id, family)
+    this.#addRefreshToken(family)
+    return family
+  }
+
+  /** The family that a refresh token may still speak for. Reuse of a spent one kills it (RFC 9700 §4.14.2). */
+  claim (refreshToken: string): Family {
+    const known = this.#refreshTokens.get(refreshToken)
+    if (!known?.family.alive) throw new OAuthError('invalid_grant', 'the refresh token is unknown or revoked')
+    if (known.spent && !this.#inGrace(known.spent)) {
+      known.family.alive = false
+      throw new OAuthError('invalid_grant', 'the refresh token was used before: all of its family is revoked')
+    }
+    return known.family
+  }
+
+  /** Spends a claimed refresh token: the one to answer with, if any. */
+  rotate (refreshToken: string): string | undefined {
+    const known = this.#refreshTokens.get(refreshToken)
+    if (!known || this.#settings.rotation === 'none') return undefined
+    if (this.#settings.rotation === 'same') return refreshToken
+    if (known.spent) known.spent.reuses++
+    else known.spent = { at: this.#settings.now(), successor: this.#addRefreshToken(known.family), reuses: 0 }
+    return known.spent.successor
+  }
+
+  addAccessToken (token: string, access: Access): void {
+    this.#accessTokens.set(token, access)
+  }
+
+  /** What a living access token stands for. */
+  access (token: string): Access | null {
+    const access = this.#accessTokens.get(token)
+    return access?.family.alive && access.expiresAt > this.#settings.now() ? access : null
+  }
+
+  dropAccessToken (token: string): void {
+    this.#accessTokens.delete(token)
+  }
+
+  /** The family of a refresh token, spent or not, of an access token, or by its id. */
+  find (tokenOrId: string): Family | undefined {
+    return this.#byId.get(tokenOrId) ?? (this.#refreshTokens.get(tokenOrId) ?? this.#accessTokens.get(tokenOrId))?.family
+  }
+
+  all (): Family[] {
+    return [...this.#byId.values()]
+  }
+
+  #addRefreshToken (family: Family): string {
+    family.newestRefreshToken = randomBytes(this.#settings.tokenBytes).toString('base64url')
+    this.#refreshTokens.set(family.newestRefreshToken, { family })
+    return family.newestRefreshToken
+  }
+
+  #inGrace ({ at, successor, reuses }: NonNullable<RefreshToken['spent']>): boolean {
+    const { grace, now } = this.#settings
+    if (!grace || this.#refreshTokens.get(successor)?.spent) return false
+    return reuses < (grace.uses ?? Infinity) && now() - at <= (grace.seconds ?? Infinity) * 1000
+  }
+}

@@ -1,0 +1,13 @@
+import type { Codes } from './codes.ts'
+import type { Families } from './families.ts'
+import type { Settings } from './settings.ts'
+import type { Signer } from './signer.ts'
+
+/** What the endpoints share: all that this authorization server knows. */
+export interface Realm {
+  issuer: string
+  settings: Settings
+  families: Families
+  codes: Codes
+  signer: Signer
+}

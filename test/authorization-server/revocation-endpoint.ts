@@ -1,0 +1,14 @@
+import type { Answer } from './answer.ts'
+import { authenticateClient } from './client-authentication.ts'
+import { formOf, required } from './form.ts'
+import type { Realm } from './realm.ts'
+import type { RequestRecord } from './request-log.ts'
+
+/** RFC 7009: any token takes its family along, and an unknown one is no error (§2.2). */
+export function revocationEndpoint (realm: Realm, record: RequestRecord): Answer {
+  const form = formOf(record)
+  authenticateClient(record, form, realm.settings)
+  const family = realm.families.find(required(form, 'token'))
+  if (family) family.alive = false
+  return { status: 200, headers: {}, body: '' }
+}

@@ -1,0 +1,65 @@
+import type { ClientAuthenticationMethod } from './client-authentication.ts'
+
+/** What a test may set: at the start, and at any time after it by `server.settings.expiresIn = 5`. */
+export interface Settings {
+  clientId: string
+  clientSecret: string
+  /** The methods that the client may authenticate with, as the metadata lists them. */
+  clientAuthentication: ClientAuthenticationMethod[]
+  /** The registered redirect URIs; `null` takes any on loopback. */
+  redirectUris: string[] | null
+  /** Who is logged in at the authorization endpoint. */
+  user: string
+  /** An OAuth error that the authorization endpoint redirects with instead of a code. */
+  loginError: string | null
+  /** Lifetime of access tokens in seconds. */
+  expiresIn: number
+  /** The refresh token that a refresh is answered with: a new one, the same one, or none. */
+  rotation: 'new' | 'same' | 'none'
+  /** A spent refresh token is answered with its successor again, this often or this long, while that one is unspent. */
+  grace: { uses?: number, seconds?: number } | null
+  /** The resources (RFC 8707) that tokens are given for; `null` takes any absolute URI. */
+  resources: string[] | null
+  accessTokenFormat: 'opaque' | 'jwt'
+  /** Random bytes in access tokens that are opaque, and in refresh tokens. */
+  tokenBytes: number
+  /** Claims to add to JWT access tokens, and to id_tokens. */
+  accessTokenClaims: Record<string, unknown>
+  idTokenClaims: Record<string, unknown>
+  /** Milliseconds between the processing of a token request and its answer. */
+  latency: number
+  /** Where the metadata is served. */
+  metadataPaths: string[]
+  /** Members to replace in the metadata; `undefined` leaves one out. */
+  metadata: Record<string, unknown>
+  /** The clock, in milliseconds since the epoch. */
+  now: () => number
+}
+
+export const openidPath = '/.well-known/openid-configuration'
+/** RFC 8414 §3 */
+export const oauthPath = '/.well-known/oauth-authorization-server'
+
+export function settingsFrom (given: Partial<Settings>): Settings {
+  return {
+    clientId: 'web',
+    clientSecret: 'a secret',
+    clientAuthentication: ['client_secret_basic', 'client_secret_post'],
+    redirectUris: null,
+    user: 'alice',
+    loginError: null,
+    expiresIn: 300,
+    rotation: 'new',
+    grace: null,
+    resources: null,
+    accessTokenFormat: 'opaque',
+    tokenBytes: 32,
+    accessTokenClaims: {},
+    idTokenClaims: {},
+    latency: 0,
+    metadataPaths: [openidPath],
+    metadata: {},
+    now: Date.now,
+    ...given
+  }
+}

@@ -1,0 +1,47 @@
+import type { Answer } from './answer.ts'
+import { authenticateClient } from './client-authentication.ts'
+import { formOf, required, type Form } from './form.ts'
+import { OAuthError } from './oauth-error.ts'
+import type { Realm } from './realm.ts'
+import type { RequestRecord } from './request-log.ts'
+import { checkResource } from './resource.ts'
+import { tokenResponse, type TokenResponse } from './token-response.ts'
+
+/** A grant checks and spends before its first await: parallel requests see each other's spending. */
+type GrantType = (realm: Realm, form: Form) => Promise<TokenResponse>
+
+const grants = new Map<string, GrantType>([
+  ['authorization_code', redeemCode],
+  ['refresh_token', refresh]
+])
+
+export async function tokenEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
+  const form = formOf(record)
+  authenticateClient(record, form, realm.settings)
+  const grant = grants.get(required(form, 'grant_type'))
+  if (!grant) throw new OAuthError('unsupported_grant_type', 'the grant_type is not supported')
+  return { status: 200, headers: { 'cache-control': 'no-store', pragma: 'no-cache' }, body: await grant(realm, form) }
+}
+
+async function redeemCode (realm: Realm, form: Form): Promise<TokenResponse> {
+  const asked = checkResource(form.get('resource'), realm.settings)
+  const { family, grant } = realm.codes.redeem(required(form, 'code'), required(form, 'redirect_uri'), required(form, 'code_verifier'))
+  return tokenResponse(realm, family, {
+    scope: grant.scope, resource: asked ?? grant.resource, nonce: grant.nonce, refreshToken: family.newestRefreshToken
+  })
+}
+
+async function refresh (realm: Realm, form: Form): Promise<TokenResponse> {
+  const given = required(form, 'refresh_token')
+  const family = realm.families.claim(given)
+  const resource = checkResource(form.get('resource'), realm.settings)
+  const scope = narrowed(family.scope, form.get('scope'))
+  return tokenResponse(realm, family, { scope, resource, refreshToken: realm.families.rotate(given) })
+}
+
+/** RFC 6749 §6: never more than was granted. */
+function narrowed (granted: string, asked = granted): string {
+  const allowed = granted.split(' ')
+  if (!asked.split(' ').every((scope) => allowed.includes(scope))) throw new OAuthError('invalid_scope', 'the scope exceeds the grant')
+  return asked
+}

@@ -1,0 +1,39 @@
+import type { Dispatcher } from 'undici'
+import type { TokenParameters, Tokens } from '../lib/accessor.ts'
+import type { refreshTokens, requireAccessToken } from '../lib/hooks.ts'
+import type { TokenStore } from '../lib/stores/token-store.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The token store in force: the app's own, or the session cookie. */
+    readonly tokenStore: TokenStore
+    /** The HTTP client to the token service in force: the app's own, or the plugin's pool. */
+    readonly backchannel: Dispatcher
+    /** Hook: refreshes the tokens if it is time; fails no request. */
+    readonly refreshTokens: typeof refreshTokens
+    /** Hook: a guard that ends requests without a current access token. */
+    readonly requireAccessToken: typeof requireAccessToken
+  }
+
+  interface FastifyRequest {
+    /** The tokens of the current session. */
+    readonly tokens: Tokens
+    /**
+     * The current access token of the session, refreshed if it is time.
+     *
+     * @throws FST_TOKEN_UNAUTHENTICATED (401), FST_TOKEN_LOGIN_REQUIRED (401), FST_TOKEN_SERVICE_UNAVAILABLE (503),
+     * FST_TOKEN_SERVICE_REFUSED (502), FST_TOKEN_SERVICE_BAD_RESPONSE (502), FST_TOKEN_STORE_FAILED (503),
+     * FST_TOKEN_HEADERS_SENT (500), FST_TOKEN_UNKNOWN_PROVIDER (500)
+     * @example
+     * const token = await request.accessToken()
+     */
+    accessToken (parameters?: TokenParameters & { optional?: false }): Promise<string>
+    /** `null` instead of a 401 where nobody is logged in (any more). */
+    accessToken (parameters: TokenParameters & { optional?: boolean }): Promise<string | null>
+  }
+
+  interface FastifyContextConfig {
+    /** Which tokens the plugin's hooks see to on this route; `false`: none. */
+    tokens?: Pick<TokenParameters, 'provider' | 'resource' | 'scope'> | false
+  }
+}
