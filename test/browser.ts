@@ -1,0 +1,66 @@
+/** What a browser does with cookies, and nothing else: it keeps what is set, drops what is deleted, and sends all of it. */
+export class Browser {
+  readonly origin: string
+  readonly cookies = new Map<string, string>()
+
+  constructor (origin: string, cookies: Iterable<[string, string]> = []) {
+    this.origin = origin
+    for (const [name, value] of cookies) this.cookies.set(name, value)
+  }
+
+  /** Another tab or a late request: it starts with the cookies of this moment, and what it gets changes nobody else's. */
+  clone (): Browser {
+    return new Browser(this.origin, this.cookies)
+  }
+
+  async get (path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return await this.send('GET', path, headers)
+  }
+
+  /** A POST as a page of the app itself sends it. */
+  async post (path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return await this.send('POST', path, { 'sec-fetch-site': 'same-origin', ...headers })
+  }
+
+  async send (method: string, path: string, headers: Record<string, string>): Promise<Answer> {
+    const response = await fetch(new URL(path, this.origin), {
+      method,
+      redirect: 'manual',
+      headers: { ...(this.cookies.size > 0 && { cookie: this.header }), ...headers }
+    })
+    const setCookies = response.headers.getSetCookie()
+    for (const cookie of setCookies) this.#keep(cookie)
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, setCookies, text, json: parse(text) }
+  }
+
+  /** The Cookie header as it is sent. */
+  get header (): string {
+    return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+  }
+
+  #keep (cookie: string): void {
+    const [pair = '', ...attributes] = cookie.split('; ')
+    const name = pair.slice(0, pair.indexOf('='))
+    if (attributes.includes('Max-Age=0')) this.cookies.delete(name)
+    else this.cookies.set(name, pair.slice(name.length + 1))
+  }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly setCookies: string[]
+  readonly text: string
+  /** `{}` where the body is no JSON object. */
+  readonly json: Record<string, unknown>
+}
+
+function parse (text: string): Record<string, unknown> {
+  try {
+    const body: unknown = JSON.parse(text)
+    return typeof body === 'object' && body !== null ? { ...body } : {}
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,65 @@
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { Test } from 'tap'
+import tokenManagement, { type TokenManagementOptions } from '../lib/index.ts'
+import type { AuthorizationServer } from './authorization-server/authorization-server.ts'
+import { Browser } from './browser.ts'
+
+export const sessionKey = Buffer.alloc(32, 'k').toString('base64')
+
+export interface TestApp {
+  readonly app: FastifyInstance
+  readonly origin: string
+  /** Everything that was logged, as one text a line: to look for secrets in, too. */
+  readonly log: string[]
+  /** Seconds since the epoch, moved by hand. */
+  readonly clock: { now: number }
+  /** A browser with a session whose tokens were just issued: what a login leaves behind. */
+  login (issue?: Parameters<AuthorizationServer['issue']>[0]): Promise<Browser>
+}
+
+export interface TestAppOptions extends Partial<TokenManagementOptions> {
+  readonly fastify?: FastifyServerOptions
+  /** Before the plugin is registered: decorators, other plugins. */
+  readonly before?: (app: FastifyInstance) => unknown
+  /** After it, before the app listens: routes. */
+  readonly routes?: (app: FastifyInstance) => unknown
+}
+
+/**
+ * An app of the plugin's user on a real socket, against an authorization server. It has `GET /token` (`{ token }`, the
+ * access token), `GET /optional`, and `POST /save`, which stores the token response in its body.
+ */
+export async function startApp (t: Test, server: AuthorizationServer, { fastify = {}, before, routes, ...options }: TestAppOptions = {}): Promise<TestApp> {
+  const log: string[] = []
+  const clock = { now: Date.now() / 1000 }
+  const app = Fastify({ logger: { level: 'debug', stream: { write: (line: string) => { log.push(line) } } }, forceCloseConnections: true, ...fastify })
+  t.teardown(async () => { await app.close() })
+  await before?.(app)
+  await app.register(tokenManagement, {
+    issuer: server.issuer,
+    clientId: server.settings.clientId,
+    clientSecret: server.settings.clientSecret,
+    session: { key: sessionKey },
+    clock: () => clock.now,
+    ...options
+  })
+  app.get('/token', async (request) => ({ token: await request.accessToken() }))
+  app.get('/optional', async (request) => ({ token: await request.accessToken({ optional: true }) }))
+  app.post<{ Body: { access_token: string, token_type: string } }>('/save', async (request) => {
+    await request.tokens.save(request.body)
+    return {}
+  })
+  await routes?.(app)
+  const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+
+  async function login (issue = {}): Promise<Browser> {
+    const tokens = await server.issue(issue)
+    const browser = new Browser(origin)
+    const saved = await app.inject({ method: 'POST', url: '/save', payload: tokens })
+    if (saved.statusCode !== 200) throw new Error(`The session could not be saved: ${saved.body}`)
+    for (const { name, value } of saved.cookies) browser.cookies.set(name, value)
+    return browser
+  }
+
+  return { app, origin, log, clock, login }
+}
