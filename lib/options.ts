@@ -94,10 +94,3 @@ function instanceOf<Instance> (expected: string, check: (value: unknown) => bool
 
 /** What was given, with every default filled in. */
 export type Options = Static<typeof OptionsSchema>
-
-/** What is given: only what has no default is required. */
-export type TokenManagementOptions = Pick<Options, 'clientId'> & Partial<Omit<Options, 'session' | 'login' | 'logout'>> & {
-  session?: Partial<Omit<Options['session'], 'cookie'>> & { cookie?: Partial<Options['session']['cookie']> }
-  login?: Pick<NonNullable<Options['login']>, 'callbackUri' | 'scope'> & Partial<NonNullable<Options['login']>>
-  logout?: Partial<NonNullable<Options['logout']>>
-}

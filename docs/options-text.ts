@@ -1,0 +1,63 @@
+import type { TSchema } from 'typebox'
+import { OptionsSchema } from '../lib/options.ts'
+
+/** One option as the README and the types show it. */
+export interface OptionText {
+  /** `session.key` */
+  readonly path: string
+  readonly description: string
+  /** As it is written in code; `undefined` where there is none. */
+  readonly defaultText: string | undefined
+  readonly required: boolean
+  readonly members: OptionText[]
+}
+
+/** The options of the schema, in its order, groups with their members. */
+export function optionTexts (schema: TSchema = OptionsSchema, prefix = ''): OptionText[] {
+  const { properties = {}, required = [] } = schema as { properties?: Record<string, TSchema>, required?: string[] }
+  return Object.entries(properties).map(([name, property]) => {
+    const { description = '', default: value } = property as { description?: string, default?: unknown }
+    const path = prefix + name
+    return {
+      path,
+      description,
+      defaultText: typeof value === 'object' ? undefined : typeof value === 'function' ? 'the system\'s' : JSON.stringify(value)?.replaceAll('"', '\''),
+      required: required.includes(name) && value === undefined,
+      members: optionTexts(property, `${path}.`)
+    }
+  })
+}
+
+/** The table of the README: one row an option. */
+export function optionsTable (texts: OptionText[] = optionTexts()): string {
+  const row = ({ path, description, defaultText, required }: OptionText) =>
+    `| \`${path}\` | ${required ? 'required' : defaultText === undefined ? '' : `\`${defaultText}\``} | ${description} |`
+  const rows = (text: OptionText): string[] => [row(text), ...text.members.flatMap(rows)]
+  return ['| option | default | |', '| --- | --- | --- |', ...texts.flatMap(rows)].join('\n')
+}
+
+/** `types/options.ts`: the same, for editors. */
+export function optionsModule (texts: OptionText[] = optionTexts()): string {
+  return [
+    '// Written by `npm run docs` from lib/options.ts: change it there.',
+    'import type { Options } from \'../lib/options.ts\'',
+    '',
+    '/** The options of the plugin. All times are in seconds. */',
+    'export interface TokenManagementOptions {',
+    ...texts.flatMap((text) => member(text, '  ')),
+    '}',
+    ''
+  ].join('\n')
+}
+
+function member ({ path, description, defaultText, required, members }: OptionText, indent: string): string[] {
+  const name = path.split('.').at(-1)
+  const mark = required ? '' : '?'
+  const comment = `${indent}/** ${description}${defaultText === undefined ? '' : ` Default: \`${defaultText}\`.`} */`
+  if (members.length === 0) return [comment, `${indent}${name}${mark}: ${typeOf(path)}`]
+  return [comment, `${indent}${name}${mark}: {`, ...members.flatMap((one) => member(one, `${indent}  `)), `${indent}}`]
+}
+
+function typeOf (path: string): string {
+  return path.split('.').reduce((type, name, depth) => depth === 0 ? `Options['${name}']` : `NonNullable<${type}>['${name}']`, '')
+}

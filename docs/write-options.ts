@@ -1,0 +1,7 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { optionsModule, optionsTable } from './options-text.ts'
+
+/** `npm run docs`: writes what is said of the options from their schema. */
+writeFileSync('types/options.ts', optionsModule())
+const readme = readFileSync('README.md', 'utf8')
+writeFileSync('README.md', readme.replace(/(<!-- options -->\n)[^]*?(\n<!-- \/options -->)/, (_, start: string, end: string) => start + optionsTable() + end))

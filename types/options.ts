@@ -1,0 +1,93 @@
+// Written by `npm run docs` from lib/options.ts: change it there.
+import type { Options } from '../lib/options.ts'
+
+/** The options of the plugin. All times are in seconds. */
+export interface TokenManagementOptions {
+  /** The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, RFC 8414). This or `metadata` is required. */
+  issuer?: Options['issuer']
+  /** The RFC 8414 document by hand, instead of `issuer`. */
+  metadata?: {
+    /** The issuer, exactly as it stands in id_tokens. */
+    issuer: NonNullable<Options['metadata']>['issuer']
+    /** Where tokens come from. */
+    token_endpoint: NonNullable<Options['metadata']>['token_endpoint']
+    /** Where the browser is sent to log in; needed with `login`. */
+    authorization_endpoint?: NonNullable<Options['metadata']>['authorization_endpoint']
+    /** Where tokens are revoked (RFC 7009). */
+    revocation_endpoint?: NonNullable<Options['metadata']>['revocation_endpoint']
+    /** Where the browser is sent to log out (OpenID Connect RP-Initiated Logout). */
+    end_session_endpoint?: NonNullable<Options['metadata']>['end_session_endpoint']
+  }
+  /** The client, as registered at the provider. */
+  clientId: Options['clientId']
+  /** Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required. */
+  clientSecret?: Options['clientSecret']
+  /** How else the client authenticates: `clientSecretPost(secret)`, `clientSecretBasic(secret)`. */
+  clientAuthentication?: Options['clientAuthentication']
+  /** The name of the provider; needed from the second registration on. Default: `'default'`. */
+  name?: Options['name']
+  /** The session cookie. */
+  session?: {
+    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve) or `app.tokenStore` is decorated. */
+    key?: NonNullable<Options['session']>['key']
+    /** `__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`. */
+    cookieName?: NonNullable<Options['session']>['cookieName']
+    /** Attributes of the cookie. It is always HttpOnly. */
+    cookie?: {
+      /** Only with a `cookieName` without `__Host-`. */
+      domain?: NonNullable<NonNullable<Options['session']>['cookie']>['domain']
+      /** Other than `/` only with a `cookieName` without `__Host-`. Default: `'/'`. */
+      path?: NonNullable<NonNullable<Options['session']>['cookie']>['path']
+      /** RFC 6265bis §5.6.7. `strict` loses the session on the way back from the login page. Default: `'lax'`. */
+      sameSite?: NonNullable<NonNullable<Options['session']>['cookie']>['sameSite']
+      /** `true`, and `false` where `login.callbackUri` is plain http on loopback. */
+      secure?: NonNullable<NonNullable<Options['session']>['cookie']>['secure']
+    }
+    /** Ends a session that was not used for so long. Default: `86400`. */
+    inactivityDuration?: NonNullable<Options['session']>['inactivityDuration']
+    /** Ends a session so long after its login. Default: `604800`. */
+    absoluteDuration?: NonNullable<Options['session']>['absoluteDuration']
+  }
+  /** An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over. Default: `60`. */
+  refreshBeforeExpiration?: Options['refreshBeforeExpiration']
+  /** When tokens are refreshed for the whole app; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for. Default: `'onRequest'`. */
+  refresh?: Options['refresh']
+  /** How long the successor of a spent refresh token is remembered after its cookie has come back. Default: `30`. */
+  graceSeconds?: Options['graceSeconds']
+  /** The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it. */
+  defaultExpiresIn?: Options['defaultExpiresIn']
+  /** The HTTP client to the token service: options of an undici Agent, or a Dispatcher of the app (which the app closes). Default: the decorated `app.backchannel`, else an Agent with 10 connections. */
+  backchannel?: Options['backchannel']
+  /** The deadline of one call to the token service, all of it. Default: `10`. */
+  requestTimeout?: Options['requestTimeout']
+  /** Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`. */
+  login?: {
+    /** Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route. */
+    callbackUri: NonNullable<Options['login']>['callbackUri']
+    /** What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token. */
+    scope: NonNullable<Options['login']>['scope']
+    /** The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up. Default: `'/auth/login'`. */
+    startRedirectPath?: NonNullable<Options['login']>['startRedirectPath']
+    /** `false`: the tokens are handed to `login.onTokens` and not stored. Default: `true`. */
+    saveTokens?: NonNullable<Options['login']>['saveTokens']
+    /** Takes the tokens where `saveTokens` is `false`. */
+    onTokens?: NonNullable<Options['login']>['onTokens']
+    /** Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. */
+    onLogin?: NonNullable<Options['login']>['onLogin']
+  }
+  /** The logout route; there with `login`, or when given. */
+  logout?: {
+    /** The route that logs out: POST, from a page of the app itself. Default: `'/auth/logout'`. */
+    path?: NonNullable<Options['logout']>['path']
+    /** Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`. */
+    postLogoutRedirectUri?: NonNullable<Options['logout']>['postLogoutRedirectUri']
+  }
+  /** Told after each refresh: provider, new tokens, duration, how many callers waited. */
+  onRefreshed?: Options['onRefreshed']
+  /** Told after each refresh that failed: the class of the failure, and whether it ended the session. */
+  onRefreshFailed?: Options['onRefreshFailed']
+  /** Told when a session ends: by logout, or because its refresh token is dead. */
+  onSessionEnded?: Options['onSessionEnded']
+  /** Seconds since the epoch; replaced in tests. Default: `the system's`. */
+  clock?: Options['clock']
+}
