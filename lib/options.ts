@@ -69,7 +69,7 @@ export const OptionsSchema = Type.Object({
   onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
   onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
   onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends: by logout, or because its refresh token is dead.' })),
-  clock: callback<() => number>({ default: () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
+  clock: callback<() => number>({ default: () => () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
 }, { additionalProperties: false })
 
 function seconds (options: { default?: number, description: string }) {
@@ -84,7 +84,7 @@ function key (options: { description: string }) {
   return Type.Unsafe<string | Buffer | Array<string | Buffer>>({ ...options })
 }
 
-function callback<Callback> (options: { description: string, default?: Callback }) {
+function callback<Callback> (options: { description: string, default?: () => Callback }) {
   return instanceOf<Callback>('a function', (value) => typeof value === 'function', options)
 }
 

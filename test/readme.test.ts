@@ -1,0 +1,61 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import Fastify from 'fastify'
+import { test } from 'tap'
+import { optionsModule, optionsTable } from '../docs/options-text.ts'
+import { startAuthorizationServer } from './authorization-server/authorization-server.ts'
+import { Browser } from './browser.ts'
+import { sessionKey } from './start-app.ts'
+
+const readme = readFileSync('README.md', 'utf8')
+
+test('the quick start of the README runs as it stands: nobody gets in, log in, call the API', async (t) => {
+  const server = await startAuthorizationServer({ expiresIn: 300 })
+  t.teardown(() => server.close())
+  const api = Fastify({ forceCloseConnections: true })
+  api.get('/orders', async ({ headers }) => ({ of: server.whoHas(headers.authorization?.replace('Bearer ', '') ?? '')?.sub }))
+  t.teardown(() => api.close())
+  const [quickStart = ''] = /(?<=## Quick start\n\n```ts\n)[^]*?(?=```)/.exec(readme) ?? []
+  writeFileSync(`${t.testdir()}/quick-start.ts`, quickStart)
+  const port = await freePort()
+
+  const app = spawn(process.execPath, ['--import', 'tsx', `${t.testdirName}/quick-start.ts`], {
+    env: { ...process.env, NODE_OPTIONS: '', ISSUER: server.issuer, CLIENT_SECRET: server.settings.clientSecret, SESSION_KEY: sessionKey, API: await api.listen(), PORT: String(port) },
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
+  t.teardown(async () => {
+    app.kill()
+    if (app.exitCode === null) await once(app, 'exit')
+  })
+  for await (const line of createInterface(app.stdout)) if (line.includes('Server listening')) break
+
+  const browser = new Browser(`http://localhost:${port}`)
+  t.equal((await browser.get('/orders')).status, 401)
+  const start = await browser.get('/auth/login?returnTo=/orders')
+  const atProvider = await fetch(String(start.headers.get('location')), { redirect: 'manual' })
+  const callback = await browser.get(String(atProvider.headers.get('location')))
+  t.equal(callback.headers.get('location'), '/orders')
+
+  t.strictSame((await browser.get('/orders')).json, { of: 'alice' })
+})
+
+test('the README and the types say of the options what the schema says', async (t) => {
+  t.ok(readme.includes(`<!-- options -->\n${optionsTable()}\n<!-- /options -->`), 'README.md: run npm run docs')
+  t.equal(readFileSync('types/options.ts', 'utf8'), optionsModule(), 'types/options.ts: run npm run docs')
+})
+
+test('the README names every error code, and no other', async (t) => {
+  const codes = readFileSync('lib/errors.ts', 'utf8').match(/(?<=')FST_TOKEN_[A-Z_]+(?=', ')/g)
+  t.ok(codes !== null && codes.length > 10)
+  t.strictSame(new Set(readme.match(/FST_TOKEN_[A-Z_]+/g)), new Set(codes))
+})
+
+async function freePort (): Promise<number> {
+  const probe = Fastify()
+  await probe.listen({ port: 0 })
+  const [address] = probe.addresses()
+  await probe.close()
+  return typeof address === 'object' ? address.port : 0
+}
