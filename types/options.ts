@@ -54,6 +54,8 @@ export interface TokenManagementOptions {
   refresh?: Options['refresh']
   /** How long the successor of a spent refresh token is remembered after its cookie has come back. Default: `30`. */
   graceSeconds?: Options['graceSeconds']
+  /** Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session. Default: `false`. */
+  retryAmbiguous?: Options['retryAmbiguous']
   /** The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it. */
   defaultExpiresIn?: Options['defaultExpiresIn']
   /** The HTTP client to the token service: options of an undici Agent, or a Dispatcher of the app (which the app closes). Default: the decorated `app.backchannel`, else an Agent with 10 connections. */

@@ -7,12 +7,14 @@ import { findAccessToken, isExpired, salvagedTokenSet, type TokenSet, type Token
 import { ServiceBackOff, TokenBackOff } from './back-off.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, RefreshFailure } from './failure.ts'
+import { askPatiently } from './retry.ts'
 
 export interface SpenderSettings {
   readonly provider: string
   readonly tokenService: TokenService
   readonly coordinator: RefreshCoordinator
   readonly graceSeconds: number
+  readonly retryAmbiguous: boolean
   readonly clock: () => number
   readonly log: FastifyBaseLogger
   readonly onRefreshed?: ((event: RefreshedEvent) => unknown) | undefined
@@ -61,10 +63,10 @@ export class Spender {
 
   /** One request to the token service. It belongs to nobody's request: a client that leaves does not lose the answer. */
   async #spend (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { tokenService, coordinator, clock, log, onRefreshed } = this.#settings
+    const { tokenService, coordinator, retryAmbiguous, clock, log, onRefreshed } = this.#settings
     const askedAt = clock()
     try {
-      const successor = await tokenService.refresh(tokens, wish, dispatcher)
+      const successor = await askPatiently(() => tokenService.refresh(tokens, wish, dispatcher), retryAmbiguous)
       this.#service.answered()
       if (coordinator.hasEnded(tokens.sessionId)) {
         this.#discard(successor.refreshToken, dispatcher)
