@@ -30,8 +30,9 @@ export type { AccessToken, TokenResponse, TokenSet, TokenWish } from './token-se
 /** What the registrations of one context share. */
 interface Registry {
   readonly providers: Map<string, Provider>
-  /** The session cookies, by provider, where the app brings no store of its own. */
+  /** The session cookies by provider, and all of them as one store: for where the app brings none of its own. */
   readonly cookies: Map<string, TokenStore>
+  readonly cookieStore: TokenStore
 }
 
 const kRegistry = Symbol('fastify-token-management.registry')
@@ -40,7 +41,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const registry = registryOf(fastify)
   const options = checkOptions(given, {
     secureSession: fastify.hasDecorator('encodeSecureSession'),
-    tokenStore: registry.cookies.size === 0 && fastify.hasDecorator('tokenStore'),
+    tokenStore: hasOwnStore(fastify, registry),
     names: [...registry.providers.keys()]
   })
   const { name, clientId, clock } = options
@@ -79,7 +80,10 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
 }
 
 function registryOf (fastify: FastifyInstance): Registry {
-  if (!fastify.hasDecorator(kRegistry)) fastify.decorate(kRegistry, { providers: new Map(), cookies: new Map() })
+  if (!fastify.hasDecorator(kRegistry)) {
+    const cookies = new Map<string, TokenStore>()
+    fastify.decorate(kRegistry, { providers: new Map(), cookies, cookieStore: storeByProvider(cookies) })
+  }
   return fastify.getDecorator<Registry>(kRegistry)
 }
 
@@ -97,12 +101,16 @@ async function metadataOf ({ issuer = '', metadata, requestTimeout, clock }: Che
   return await discoverMetadata(issuer, (url, request) => callBackchannel(dispatcher, requestTimeout, url, request), clock, log)
 }
 
+function hasOwnStore (fastify: FastifyInstance, { cookieStore }: Registry): boolean {
+  return fastify.hasDecorator('tokenStore') && fastify.tokenStore !== cookieStore
+}
+
 /** The app's own store, or a session cookie for each provider. */
-async function decorateTokenStore (fastify: FastifyInstance, { name, session, clock }: CheckedOptions, { cookies }: Registry): Promise<void> {
-  if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', storeByProvider(cookies))
-  else if (cookies.size === 0) return
+async function decorateTokenStore (fastify: FastifyInstance, { name, session, clock }: CheckedOptions, registry: Registry): Promise<void> {
+  if (hasOwnStore(fastify, registry)) return
+  if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', registry.cookieStore)
   const seal = await cookieSeal(fastify, session.keys, session.cookieName)
-  cookies.set(name, cookieTokenStore(seal, session, clock))
+  registry.cookies.set(name, cookieTokenStore(seal, session, clock))
   if (!session.cookie.secure) fastify.log.warn(`The session cookie ${session.cookieName} is not Secure: for development on loopback only`)
   fastify.addHook('onSend', (_request, reply, payload, done) => {
     forbidCaching(reply, session.cookieName)

@@ -36,8 +36,9 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   if (problem !== undefined) throw new InvalidOptions(problem)
 
   const { key, cookieName, cookie, ...lifetimes } = candidate.session
-  const secure = cookie.secure ?? !(candidate.login && isPlainLoopback(candidate.login.callbackUri))
+  const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
+  for (const part of [candidate.metadata, candidate.login, candidate.login?.scope, candidate.logout]) Object.freeze(part)
   return Object.freeze({
     ...candidate,
     session: Object.freeze({
@@ -67,8 +68,13 @@ function firstProblem (candidate: unknown): string {
     return `${paths.join(', ')}: no such option. Remove it, or see the README for its name`
   }
   const [first] = errors
-  const missing = first?.keyword === 'required' ? `/${first.params.requiredProperties.join(', ')}` : ''
-  return `${dotted((first?.instancePath ?? '') + missing) || 'the options'} ${missing ? 'is required' : first?.message ?? 'are wrong'}`
+  if (first?.keyword === 'required') {
+    const paths = first.params.requiredProperties.map((name) => dotted(`${first.instancePath}/${name}`))
+    return `${paths.join(', ')} ${paths.length > 1 ? 'are' : 'is'} required`
+  }
+  const allowed = errors.flatMap((error) => error.instancePath === first?.instancePath && error.keyword === 'const' ? [`'${String(error.params.allowedValue)}'`] : [])
+  const message = allowed.length > 0 ? `must be one of ${allowed.join(', ')}` : first?.message ?? 'are wrong'
+  return `${dotted(first?.instancePath ?? '') || 'the options'} ${message}`
 }
 
 function dotted (instancePath: string): string {
@@ -82,11 +88,20 @@ function crossFieldProblem (options: Options, { secureSession, tokenStore, names
   if (!options.clientSecret === !options.clientAuthentication) {
     return 'clientSecret or clientAuthentication is required: one of the two, so that the client authenticates in one way only'
   }
-  const urls = { issuer, 'login.callbackUri': login?.callbackUri, 'logout.postLogoutRedirectUri': logout?.postLogoutRedirectUri }
-  for (const [name, url] of [...Object.entries(urls), ...Object.entries(metadata ?? {})]) {
-    if (typeof url === 'string' && !isSecureUrl(url)) return `${name} must be an absolute https URL (plain http only on loopback)`
+  const urls = {
+    issuer,
+    'login.callbackUri': login?.callbackUri,
+    'logout.postLogoutRedirectUri': logout?.postLogoutRedirectUri,
+    'metadata.issuer': metadata?.issuer,
+    'metadata.token_endpoint': metadata?.token_endpoint,
+    'metadata.authorization_endpoint': metadata?.authorization_endpoint,
+    'metadata.revocation_endpoint': metadata?.revocation_endpoint,
+    'metadata.end_session_endpoint': metadata?.end_session_endpoint
   }
-  return loginProblem(options) ?? keyProblem(session.key, secureSession || tokenStore) ?? cookieProblem(session)
+  for (const [name, url] of Object.entries(urls)) {
+    if (url !== undefined && !isSecureUrl(url)) return `${name} must be an absolute https URL (plain http only on loopback)`
+  }
+  return loginProblem(options) ?? keyProblem(session.key, secureSession || tokenStore) ?? cookieProblem(options)
 }
 
 function loginProblem ({ login, logout, metadata }: Options): string | undefined {
@@ -119,15 +134,23 @@ function readKeys (key: NonNullable<Options['session']['key']>): Buffer[] {
 function readKey (key: unknown): Buffer | undefined {
   if (key instanceof Uint8Array) return Buffer.from(key)
   if (typeof key !== 'string') return undefined
-  return /^[\da-f]{64}$/i.test(key) ? Buffer.from(key, 'hex') : Buffer.from(key, 'base64')
+  if (/^[\da-f]{64}$/i.test(key)) return Buffer.from(key, 'hex')
+  // Node's decoder skips what is no base64: a passphrase would lose characters without a word.
+  return /^[\w+/-]{43}=?$/.test(key) ? Buffer.from(key, 'base64') : undefined
 }
 
-/** What would make browsers drop a `__Host-` cookie without a word (RFC 6265bis §4.1.3.2). */
-function cookieProblem ({ cookieName, cookie }: Options['session']): string | undefined {
-  const prefixed = cookieName === undefined ? cookie.secure !== false : /^__host-/i.test(cookieName)
-  if (prefixed && (cookie.domain !== undefined || cookie.path !== '/' || cookie.secure === false)) {
+function isSecureCookie ({ login, session }: Options): boolean {
+  return session.cookie.secure ?? !(login && isPlainLoopback(login.callbackUri))
+}
+
+/** What would make browsers drop the cookie without a word (RFC 6265bis §4.1.3.2, §5.7). */
+function cookieProblem (options: Options): string | undefined {
+  const { cookieName, cookie } = options.session
+  const secure = isSecureCookie(options)
+  const prefixed = cookieName === undefined ? secure : /^__host-/i.test(cookieName)
+  if (prefixed && (cookie.domain !== undefined || cookie.path !== '/' || !secure)) {
     return 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName a name without __Host-, or leave these out'
   }
-  if (cookie.sameSite === 'none' && cookie.secure === false) return 'session.cookie.sameSite: none needs secure'
+  if (cookie.sameSite === 'none' && !secure) return 'session.cookie.sameSite: none needs secure'
   return undefined
 }

@@ -3,7 +3,7 @@ import { tell } from './events.ts'
 import type { Provider } from './provider.ts'
 import { errorOf } from './refresh/failure.ts'
 import type { StoreContext, TokenStore } from './stores/token-store.ts'
-import { type AccessToken, firstTokenSet, type TokenResponse, type TokenSet, type TokenWish } from './token-set.ts'
+import { type AccessToken, findAccessToken, firstTokenSet, type TokenResponse, type TokenSet, type TokenWish } from './token-set.ts'
 
 /** Which access token of the session. */
 export interface TokenRequest extends TokenWish {
@@ -18,6 +18,8 @@ export class SessionAccess {
   readonly #store: TokenStore
   #read: Promise<TokenSet | null> | undefined
   #isWritten = false
+  /** What a refresh of this request has brought: it serves this request even if it came without any lifetime. */
+  #renewed: AccessToken | undefined
 
   constructor (provider: Provider, context: StoreContext) {
     this.#provider = provider
@@ -43,8 +45,14 @@ export class SessionAccess {
     })
     if ('failure' in outcome && outcome.isOver) await this.#wipe()
     else if (outcome.tokens !== stored) await this.#keep(outcome.tokens)
-    if ('failure' in outcome) throw errorOf(outcome.failure)
-    return outcome
+    if ('token' in outcome) {
+      if (outcome.tokens !== stored) this.#renewed = outcome.token
+      return outcome
+    }
+    const { tokens, failure } = outcome
+    const token = findAccessToken(tokens, { resource, scope })
+    if (token !== undefined && token === this.#renewed && !forceRenewal && !failure.endsSession) return { tokens, token }
+    throw errorOf(failure)
   }
 
   async save (response: TokenResponse): Promise<TokenSet> {
@@ -91,7 +99,7 @@ export class SessionAccess {
    * should have, and an unchanged session may need its inactivity limit pushed back.
    */
   async beforeSend (): Promise<void> {
-    const tokens = await this.#read
+    const tokens = await this.#read?.catch(() => null)
     if (!tokens || !this.#isWritable()) return
     const { coordinator } = this.#provider
     if (coordinator.hasEnded(tokens.sessionId)) return await this.#wipe()

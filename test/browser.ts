@@ -22,11 +22,12 @@ export class Browser {
     return await this.send('POST', path, { 'sec-fetch-site': 'same-origin', ...headers })
   }
 
-  async send (method: string, path: string, headers: Record<string, string>): Promise<Answer> {
+  async send (method: string, path: string, headers: Record<string, string>, body?: string): Promise<Answer> {
     const response = await fetch(new URL(path, this.origin), {
       method,
       redirect: 'manual',
-      headers: { ...(this.cookies.size > 0 && { cookie: this.header }), ...headers }
+      headers: { ...(this.cookies.size > 0 && { cookie: this.header }), ...headers },
+      ...(body !== undefined && { body })
     })
     const setCookies = response.headers.getSetCookie()
     for (const cookie of setCookies) this.#keep(cookie)

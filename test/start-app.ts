@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import tokenManagement, { type TokenManagementOptions } from '../lib/index.ts'
@@ -11,10 +12,14 @@ export interface TestApp {
   readonly origin: string
   /** Everything that was logged, as one text a line: to look for secrets in, too. */
   readonly log: string[]
+  /** Settles when a line is logged, or has been, that matches. */
+  logged (pattern: RegExp): Promise<string>
   /** Seconds since the epoch, moved by hand. */
   readonly clock: { now: number }
   /** A browser with a session whose tokens were just issued: what a login leaves behind. */
   login (issue?: Parameters<AuthorizationServer['issue']>[0]): Promise<Browser>
+  /** A browser with a session of these tokens. */
+  save (tokens: object): Promise<Browser>
 }
 
 export interface TestAppOptions extends Partial<TokenManagementOptions> {
@@ -31,8 +36,9 @@ export interface TestAppOptions extends Partial<TokenManagementOptions> {
  */
 export async function startApp (t: Test, server: AuthorizationServer, { fastify = {}, before, routes, ...options }: TestAppOptions = {}): Promise<TestApp> {
   const log: string[] = []
+  const lines = new EventEmitter()
   const clock = { now: Date.now() / 1000 }
-  const app = Fastify({ logger: { level: 'debug', stream: { write: (line: string) => { log.push(line) } } }, forceCloseConnections: true, ...fastify })
+  const app = Fastify({ logger: { level: 'debug', stream: { write } }, forceCloseConnections: true, ...fastify })
   t.teardown(async () => { await app.close() })
   await before?.(app)
   await app.register(tokenManagement, {
@@ -52,8 +58,24 @@ export async function startApp (t: Test, server: AuthorizationServer, { fastify 
   await routes?.(app)
   const origin = await app.listen({ port: 0, host: '127.0.0.1' })
 
+  function write (line: string): void {
+    log.push(line)
+    lines.emit('line')
+  }
+
+  async function logged (pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = log.find((line) => pattern.test(line))
+      if (found !== undefined) return found
+      await once(lines, 'line')
+    }
+  }
+
   async function login (issue = {}): Promise<Browser> {
-    const tokens = await server.issue(issue)
+    return await save(await server.issue(issue))
+  }
+
+  async function save (tokens: object): Promise<Browser> {
     const browser = new Browser(origin)
     const saved = await app.inject({ method: 'POST', url: '/save', payload: tokens })
     if (saved.statusCode !== 200) throw new Error(`The session could not be saved: ${saved.body}`)
@@ -61,5 +83,5 @@ export async function startApp (t: Test, server: AuthorizationServer, { fastify 
     return browser
   }
 
-  return { app, origin, log, clock, login }
+  return { app, origin, log, logged, clock, login, save }
 }

@@ -64,7 +64,7 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
     return reply.redirect(await oauth2.generateAuthorizationUri(request, reply), 303)
   })
 
-  fastify.get(new URL(options.callbackUri).pathname, route, async (request, reply) => {
+  fastify.get(callbackPath(options.callbackUri, fastify.prefix), route, async (request, reply) => {
     reply.header('cache-control', 'no-store')
     const tokens = await redeem(request, reply)
     const claims = tokens.idToken === undefined ? undefined : readClaims(tokens.idToken)
@@ -93,6 +93,12 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
       throw loginError(error)
     }
   }
+}
+
+/** The route of the callback: Fastify puts the prefix of the context before it, and the URI has that already. */
+function callbackPath (callbackUri: string, prefix: string): string {
+  const { pathname } = new URL(callbackUri)
+  return pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname
 }
 
 /** The nonce is a hash of the state, which the browser holds in a cookie already (OpenID Connect Core §15.5.2). */

@@ -97,6 +97,9 @@ export class AuthorizationServer {
   /** The sessions, dead ones too. */
   get families (): readonly Readonly<Family>[] { return this.#realm.families.all() }
 
+  /** Every access and refresh token so far, dead ones too: to look for where none may stand. */
+  get tokens (): string[] { return this.#realm.families.tokens() }
+
   /** The session that a refresh token (spent or not) or an access token is of. */
   familyOf (token: string): Readonly<Family> | undefined {
     return this.#realm.families.find(token)

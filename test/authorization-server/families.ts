@@ -87,6 +87,10 @@ export class Families {
     return [...this.#byId.values()]
   }
 
+  tokens (): string[] {
+    return [...this.#refreshTokens.keys(), ...this.#accessTokens.keys()]
+  }
+
   #addRefreshToken (family: Family): string {
     family.newestRefreshToken = randomBytes(this.#settings.tokenBytes).toString('base64url')
     this.#refreshTokens.set(family.newestRefreshToken, { family })

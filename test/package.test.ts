@@ -1,0 +1,149 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import t from 'tap'
+import ts from 'typescript'
+
+/*
+ * What a consumer gets: the packed tarball, installed outside the repo, on the current Node and on those that `.ci/run`
+ * fetches into .nodes (or CONSUMER_NODES, paths of node binaries, says).
+ */
+t.setTimeout(600_000)
+const root = join(import.meta.dirname, '..')
+const read = (...path: string[]) => readFileSync(join(...path), 'utf8')
+const manifest = JSON.parse(read(root, 'package.json'))
+
+/** Without the NODE_OPTIONS that tap gives to every child: a consumer has no loader, and dist does not count as coverage. */
+function run (cwd: string, command: string, ...args: string[]) {
+  const { status, stdout, stderr, error } = spawnSync('env', ['-u', 'NODE_OPTIONS', command, ...args], { cwd, encoding: 'utf8' })
+  if (error) throw error
+  return { status, stdout, output: stdout + stderr }
+}
+
+function runOrThrow (cwd: string, command: string, ...args: string[]) {
+  const { status, stdout, output } = run(cwd, command, ...args)
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} exited with ${status}:\n${output}`)
+  return stdout
+}
+
+const place = mkdtempSync(join(tmpdir(), 'consumer-of-fastify-token-management-'))
+process.on('exit', () => rmSync(place, { recursive: true, force: true })) // also when the packing below throws
+runOrThrow(root, 'npm', 'pack', '--silent', '--ignore-scripts', '--pack-destination', place) // `npm test` has built dist, and other tests are using it
+const tarball = join(place, `${manifest.name}-${manifest.version}.tgz`)
+
+t.test('the tarball holds the built library and its papers, and nothing else', async (t) => {
+  const names = runOrThrow(place, 'tar', 'tzf', tarball).trim().split('\n').map((name) => name.replace('package/', '')).sort()
+  const papers = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'].filter((name) => existsSync(join(root, name)))
+  t.strictSame([...new Set(names.map((name) => name.split('/')[0]))].sort(), [...papers, 'dist', 'package.json'].sort())
+  const sources = ['lib', 'types'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`))
+    .filter((name) => name.endsWith('.ts') && !name.includes('.test')).map((name) => name.slice(0, -'.ts'.length))
+  t.strictSame(names.filter((name) => name.startsWith('dist/')), sources.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.js`]).sort(),
+    'every file of lib is in it, and no test, example, or relic of an older build')
+
+  runOrThrow(place, 'tar', 'xzf', tarball)
+  for (const name of names) t.notMatch(read(place, 'package', name), /-----BEGIN [A-Z ]*PRIVATE KEY-----|\beyJ[\w-]{10,}\.|\bnpm_\w{36}|\bAKIA[A-Z0-9]{16}/, `${name} holds no secret`)
+})
+
+t.test('publint and attw find nothing wrong with the tarball', async (t) => {
+  const tool = (name: string) => join(root, 'node_modules', '.bin', name)
+  const publint = run(place, tool('publint'), 'run', tarball, '--strict', '--level', 'warning')
+  t.equal(publint.status, 0, publint.output)
+  const attw = run(place, tool('attw'), tarball, '--profile', 'esm-only', '--no-definitely-typed', '--no-color', '--no-emoji', '--format', 'ascii')
+  t.equal(attw.status, 0, attw.output)
+})
+
+t.test('a consumer', async (t) => {
+  const consumer = join(place, 'consumer')
+  mkdirSync(consumer)
+  writeFileSync(join(consumer, 'package.json'), '{ "private": true }')
+  const version = (name: string) => `${name}@${JSON.parse(read(root, 'node_modules', name, 'package.json')).version}`
+  runOrThrow(consumer, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball, version('fastify'), version('@types/node'))
+
+  t.test('type-checks as an ES module and as CommonJS, our own declarations included', async (t) => {
+    const use = `
+const app = Fastify()
+const tokenStore: TokenStore = { get: () => null, set () {}, clear () {} }
+app.decorate('tokenStore', tokenStore)
+app.register(tokenManagement, {
+  issuer: 'https://idp.example.com',
+  clientId: 'web',
+  clientAuthentication: clientSecretPost('secret'),
+  session: { key: Buffer.alloc(32) },
+  login: { callbackUri: 'https://app.example.com/auth/callback', scope: ['openid', 'offline_access'] },
+  onRefreshed: (event) => { const provider: string = event.provider; return provider }
+})
+// @ts-expect-error an option that is not there
+app.register(tokenManagement, { issuer: 'https://idp.example.com', clientId: 'web', nonsense: true })
+// @ts-expect-error an option of the wrong type
+app.register(tokenManagement, { issuer: 'https://idp.example.com', clientId: 1 })
+app.after(() => {
+  app.get('/', { onRequest: app.requireAccessToken }, async (request) => {
+    const token: string = await request.accessToken({ forceRenewal: true, resource: 'https://api.example.com' })
+    const perhaps: string | null = await request.accessToken({ optional: true })
+    // @ts-expect-error it may be null
+    const wrong: string = await request.accessToken({ optional: true })
+    const tokens = await request.tokens.get()
+    const generation: number | undefined = tokens?.generation
+    return { token, perhaps, wrong, generation }
+  })
+})
+`
+    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
+    writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
+    // Not skipLibCheck for our own declarations, and no check of everybody else's, which costs half a minute.
+    const program = ts.createProgram([join(consumer, 'use.mts'), join(consumer, 'use.cts')], {
+      module: ts.ModuleKind.NodeNext,
+      target: ts.ScriptTarget.ES2023,
+      strict: true,
+      exactOptionalPropertyTypes: false,
+      noEmit: true,
+      types: ['node'],
+      typeRoots: [join(consumer, 'node_modules', '@types')]
+    })
+    const ours = program.getSourceFiles().filter(({ fileName }) => fileName.includes('/consumer/use.') || fileName.includes('/fastify-token-management/dist/'))
+    t.ok(ours.length > 3, 'the declarations are found')
+    const problems = [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...ours.flatMap((file) => ts.getPreEmitDiagnostics(program, file))]
+    t.equal(ts.formatDiagnostics([...new Set(problems)], { getCanonicalFileName: (name) => name, getCurrentDirectory: () => consumer, getNewLine: () => '\n' }), '')
+  })
+
+  const boot = `
+async function boot (options) {
+  const app = Fastify()
+  app.register(tokenManagement, options)
+  try {
+    await app.ready()
+    return typeof app.requireAccessToken
+  } catch (error) {
+    console.error(error)
+    return error.code
+  } finally {
+    await app.close()
+  }
+}
+const issuer = 'https://idp.example.com'
+const metadata = { issuer, token_endpoint: issuer + '/token' }
+const right = { metadata, clientId: 'web', clientAuthentication: clientSecretPost('secret'), session: { key: randomBytes(32) } }
+Promise.all([boot(right), boot({ ...right, clientId: 1 })]).then((outcome) => console.log(JSON.stringify(outcome)))
+`
+  writeFileSync(join(consumer, 'imports.mjs'), `import { randomBytes } from 'node:crypto'\nimport Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost } from 'fastify-token-management'\n${boot}`)
+  writeFileSync(join(consumer, 'requires.cjs'), `const { randomBytes } = require('node:crypto')\nconst Fastify = require('fastify')\nconst tokenManagement = require('fastify-token-management')\nconst { clientSecretPost } = tokenManagement\n${boot}`)
+
+  const others = process.env.CONSUMER_NODES?.split(delimiter) ?? fetchedNodes()
+  if (others.length === 0) t.comment('ONLY THE CURRENT NODE: others are not in .nodes; `bash .ci/run` fetches them')
+  for (const node of [process.execPath, ...others]) {
+    const nodeVersion = runOrThrow(consumer, node, '--version').trim()
+    for (const [verb, script] of [['import', 'imports.mjs'], ['require', 'requires.cjs']] as const) {
+      t.test(`${verb} gives a plugin that boots on Node ${nodeVersion}, and that wrong options keep from booting`, async (t) => {
+        const { stdout, output } = run(consumer, node, script)
+        t.equal(stdout.trim(), '["function","FST_TOKEN_INVALID_OPTIONS"]', output)
+        t.match(output, /clientId/, 'and it says which')
+      })
+    }
+  }
+})
+
+function fetchedNodes () {
+  const folder = join(root, '.nodes')
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name, 'node_modules', '.bin', 'node')) : []
+}

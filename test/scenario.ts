@@ -1,0 +1,128 @@
+import type { Test } from 'tap'
+import type { TokenSet, TokenStore } from '../lib/index.ts'
+import { type AuthorizationServer, startAuthorizationServer } from './authorization-server/authorization-server.ts'
+import type { Settings } from './authorization-server/settings.ts'
+import type { Answer, Browser } from './browser.ts'
+import { sessionKey, startApp, type TestApp, type TestAppOptions } from './start-app.ts'
+
+/** Ages of a session, in seconds, whose access token lives for 300 s with a window of 60 s. */
+export const ages = { fresh: 0, inWindow: 250, expired: 301 }
+
+/** Longer than any back-off after a single failure. */
+export const pauseIsOver = 6
+
+/** What one answer, and everything around it, must be. */
+export interface Expected {
+  readonly status: number
+  /** The `code` of the error in the body; none: no error. */
+  readonly code?: string
+  /** What the answer does to the session cookie; default: nothing. */
+  readonly cookie?: 'set' | 'cleared' | 'unchanged'
+  /** Seconds in Retry-After; none: no such header. */
+  readonly retryAfter?: number
+  /** Requests that the token endpoint has seen since the last check; default: none. */
+  readonly tokenRequests?: number
+  /** What the app was told since the last check; default: nothing. */
+  readonly told?: string[]
+}
+
+export interface Scenario extends TestApp {
+  readonly server: AuthorizationServer
+  /** Checks an answer, what the token service and the app have seen since the last check, and that no secret got out. */
+  check (answer: Answer, expected: Expected, message?: string): void
+  /** A session of a certain age: `ages.expired`. */
+  loginAged (age: number): Promise<Browser>
+}
+
+/** An app and a strict authorization server with one clock, and every event of the app noted. `GET /tokens` is the token set. */
+export async function startScenario (t: Test, { routes, ...options }: TestAppOptions = {}, settings: Partial<Settings> = {}): Promise<Scenario> {
+  const server = await startAuthorizationServer({ clientSecret: 'the-secret-of-the-client', ...settings })
+  t.teardown(() => server.close())
+  let told: string[] = []
+  let tokenRequests = 0
+  const app = await startApp(t, server, {
+    onRefreshed: () => { told.push('refreshed') },
+    onRefreshFailed: ({ failure, sessionEnded }) => { told.push(`failed: ${failure}${sessionEnded ? ', the end' : ''}`) },
+    onSessionEnded: ({ reason }) => { told.push(`ended: ${reason}`) },
+    routes: (instance) => {
+      instance.get('/tokens', async (request) => await request.tokens.get())
+      return routes?.(instance)
+    },
+    ...options
+  })
+  server.settings.now = () => app.clock.now * 1000
+
+  function check (answer: Answer, expected: Expected, message = 'the answer'): void {
+    const { status, code, cookie = 'unchanged', retryAfter, tokenRequests: asked = 0, told: events = [] } = expected
+    t.strictSame({
+      status: answer.status,
+      code: answer.json.code,
+      cookie: cookieOf(answer),
+      retryAfter: answer.headers.get('retry-after'),
+      tokenRequests: server.tokenRequests - tokenRequests,
+      told: told.toSorted()
+    }, {
+      status,
+      code,
+      cookie,
+      retryAfter: retryAfter === undefined ? null : String(retryAfter),
+      tokenRequests: asked,
+      told: events.toSorted()
+    }, message)
+    if (cookie !== 'unchanged') t.equal(answer.headers.get('cache-control'), 'no-store', 'R13 nobody keeps a copy of the cookie')
+    tokenRequests = server.tokenRequests
+    told = []
+    assertNoSecrets(t, server, [...app.log, ...(answer.status >= 400 ? [answer.text] : [])])
+  }
+
+  async function loginAged (age: number): Promise<Browser> {
+    const browser = await app.login()
+    app.clock.now += age
+    return browser
+  }
+
+  return { ...app, server, check, loginAged }
+}
+
+/** A store on the server, with room for one session. */
+export interface ServerStore extends TokenStore {
+  readonly sessions: TokenSet[]
+}
+
+export function serverStore (): ServerStore {
+  const sessions: TokenSet[] = []
+  return {
+    sessions,
+    get: () => sessions.at(-1) ?? null,
+    set: (_context, tokens) => { sessions.push(tokens) },
+    clear: () => { sessions.length = 0 }
+  }
+}
+
+/** The options of an app with a store of its own. */
+export function withStore (store: TokenStore): TestAppOptions {
+  return { session: {}, before: (app) => app.decorate('tokenStore', store) }
+}
+
+/** What an answer does to the session cookie. */
+export function cookieOf ({ setCookies }: Answer): 'set' | 'cleared' | 'unchanged' {
+  const [cookie, ...more] = setCookies.filter((each) => each.startsWith('__Host-tokens='))
+  if (more.length > 0) throw new Error('The session cookie is set twice')
+  if (cookie === undefined) return 'unchanged'
+  return cookie.includes('Max-Age=0') ? 'cleared' : 'set'
+}
+
+/** R14 No token, client secret or session key stands in what is logged or told to a client. */
+export function assertNoSecrets (t: Test, server: AuthorizationServer, texts: string[]): void {
+  const { clientId, clientSecret } = server.settings
+  const secrets = [
+    ...server.tokens,
+    clientSecret,
+    Buffer.from(`${clientId}:${clientSecret}`).toString('base64'),
+    sessionKey,
+    Buffer.from(sessionKey, 'base64').toString(),
+    Buffer.from(sessionKey, 'base64').toString('hex')
+  ]
+  const text = texts.join('\n')
+  t.notOk(secrets.some((secret) => text.includes(secret)), 'R14 no secret is logged or told')
+}

@@ -1,0 +1,182 @@
+import { inspect } from 'node:util'
+import { test } from 'tap'
+import type { Fault } from './authorization-server/fault-queue.ts'
+import { faults } from './authorization-server/faults.ts'
+import { clientSecret, first, tokenServiceBench } from './token-service-bench.ts'
+import { classifyFailure, errorOf } from '../lib/refresh/failure.ts'
+import { AnswerError } from '../lib/token-service/token-response.ts'
+
+test('R15 to R19 what a failure of the token service means for the session', async (t) => {
+  const { server, session, refresh, failure } = await tokenServiceBench(t)
+  const error = faults.oauthError
+  const meanings: Record<string, Record<string, Fault>> = {
+    ended: {
+      'invalid_grant 400': error('invalid_grant'),
+      'R16 invalid_grant 401': error('invalid_grant', 401, { 'www-authenticate': 'Basic realm="x"' }),
+      'R16 invalid_grant 403': error('invalid_grant', 403),
+      'R16 invalid_grant 200': error('invalid_grant', 200),
+      'R15 with description and uri': faults.answer(400, { error: 'invalid_grant', error_description: 'x', error_uri: 'https://x.example' })
+    },
+    refused: {
+      'R17 invalid_client 401': error('invalid_client', 401, { 'www-authenticate': 'Basic realm="x"' }),
+      ...Object.fromEntries(['invalid_client', 'unauthorized_client', 'invalid_scope', 'unsupported_grant_type', 'invalid_target', 'invalid_request', 'something_else', 'no code at all!'].map((code) => [`R17 ${code}`, error(code)])),
+      '404 as html': faults.html(404),
+      '404 empty': faults.empty(404)
+    },
+    unavailable: {
+      'R18 429': faults.retryAfter(429, 7),
+      'R18 503': faults.retryAfter(503, 7),
+      'R18 500 empty': faults.empty(500),
+      'R18 502 html': faults.html(502),
+      'R18 500 with invalid_grant': error('invalid_grant', 500),
+      'R18 429 with invalid_request': error('invalid_request', 429),
+      'temporarily_unavailable 400': error('temporarily_unavailable'),
+      'server_error 400': error('server_error')
+    },
+    rejected: {
+      '400 empty': faults.empty(400),
+      '401 html': faults.html(401),
+      '403 empty': faults.empty(403),
+      '400 with an error that is no text': faults.answer(400, { error: 5 }),
+      '400 with a list': faults.answer(400, []),
+      login_required: error('login_required'),
+      interaction_required: error('interaction_required')
+    },
+    badResponse: {
+      'a redirect': faults.redirect('https://elsewhere.example/'),
+      '200 html': faults.html(),
+      '200 empty': faults.empty(200),
+      '200 cut off': faults.notJson(),
+      '200 with an empty error': faults.answer(200, { error: '' }),
+      '200 with a list': faults.answer(200, []),
+      201: faults.answer(201, { access_token: 'x', token_type: 'Bearer' }),
+      204: faults.empty(204)
+    },
+    ambiguous: {
+      'R19 reset before the answer': faults.resetBefore(),
+      'R19 reset after the processing': faults.resetAfter()
+    }
+  }
+  for (const [meaning, cases] of Object.entries(meanings)) {
+    for (const [title, fault] of Object.entries(cases)) t.equal(classifyFailure(await failure(fault)).class, meaning, `${title} is ${meaning}`)
+  }
+  const tokens = await session()
+  await server.refuseConnections()
+  const refused = await refresh(tokens).catch((error: unknown) => error)
+  t.match(refused, { name: 'BackchannelError', sent: false, message: /ECONNREFUSED/ })
+  t.equal(classifyFailure(refused).class, 'unavailable', 'R18 a connection that is refused')
+  const classified = classifyFailure(refused)
+  t.equal(classifyFailure(classified), classified)
+  t.equal(classifyFailure('thrown').class, 'badResponse', 'what nobody foresaw is no reason to end a session')
+})
+
+test('R18 Retry-After is seconds or a date, and the caller is told of it', async (t) => {
+  const { failure } = await tokenServiceBench(t)
+  const secondsOf = async (after: string): Promise<number | undefined> => classifyFailure(await failure(faults.retryAfter(503, after))).retryAfter
+  t.equal(await secondsOf('7'), 7)
+  t.equal(await secondsOf('0'), 0)
+  const later = await secondsOf(new Date(Date.now() + 100_000).toUTCString()) ?? 0
+  t.ok(later > 0 && later <= 100)
+  t.equal(await secondsOf(new Date(0).toUTCString()), 0, 'a date that is over')
+  for (const nonsense of ['soon', '-5 apples']) t.equal(await secondsOf(nonsense), undefined, nonsense)
+
+  const error = errorOf(classifyFailure(await failure(faults.retryAfter(429, 7))))
+  t.match(error, { code: 'FST_TOKEN_SERVICE_UNAVAILABLE', statusCode: 503, headers: { 'retry-after': '7' }, message: /in 7 s/ })
+})
+
+test('R46 a refreshed id_token of another issuer, subject, audience or party is refused, and ends the session', async (t) => {
+  const { server, service, dispatcher, session } = await tokenServiceBench(t)
+  server.settings.idTokenClaims = { azp: 'web' }
+  const wrong = [
+    { iss: 'https://mallory.example' }, { sub: 'mallory' }, { aud: 'other' }, { aud: ['web', 'other'] },
+    { azp: 'other' }, { azp: undefined }, { nonce: 'replayed' }
+  ]
+  for (const claims of wrong) {
+    server.fault(faults.idToken(claims))
+    const error = await service.refresh(await session({ nonce: 'a nonce' }), {}, dispatcher).catch((error: unknown) => error)
+    t.match(error, { name: 'AnswerError', wrongIdentity: true }, JSON.stringify(claims))
+    t.equal(classifyFailure(error).class, 'wrongIdentity')
+    t.ok(error instanceof AnswerError && server.isAlive(error.salvagedRefreshToken() ?? ''), 'what was issued can be revoked')
+  }
+  server.fault(faults.idToken({ nonce: 'a nonce' }))
+  t.match(await service.refresh(await session({ nonce: 'a nonce' }), {}, dispatcher), { generation: 1 }, 'the same nonce is fine')
+  server.fault(faults.members({ id_token: 'no.jwt' }))
+  t.match(await service.refresh(await session(), {}, dispatcher).catch(classifyFailure), { class: 'badResponse' })
+  const { idToken, ...withoutIdToken } = await session()
+  t.match(await service.refresh(withoutIdToken, {}, dispatcher), { idToken: String }, 'a first one is taken as it is')
+})
+
+test('R22 R23 a revocation names the token and its kind, authenticates, and takes 200 for an answer', async (t) => {
+  const { server, service, dispatcher, session } = await tokenServiceBench(t)
+  const { refreshToken } = await session()
+  await service.revoke(refreshToken, 'refresh_token', dispatcher)
+  t.match(first(server.requestsTo('revocation')), {
+    method: 'POST',
+    headers: { authorization: /^Basic / },
+    params: { token: refreshToken, token_type_hint: 'refresh_token' },
+    clientAuthentication: 'client_secret_basic'
+  })
+  t.notOk(server.isAlive(refreshToken))
+  await service.revoke('unknown', 'access_token', dispatcher)
+  t.equal(server.revocations, 2)
+})
+
+test('R23 R24 a revocation that fails says why, and without an endpoint there is nothing to call', async (t) => {
+  const { server, service, dispatcher } = await tokenServiceBench(t)
+  server.fault(faults.retryAfter(503, 5), 1, 'revocation')
+  t.match(await service.revoke('x', 'refresh_token', dispatcher).catch((error: unknown) => error), { name: 'AnswerError', status: 503, retryAfter: 5 })
+  server.fault(faults.oauthError('unsupported_token_type'), 1, 'revocation')
+  t.match(await service.revoke('x', 'refresh_token', dispatcher).catch((error: unknown) => error), { name: 'AnswerError', error: 'unsupported_token_type' })
+
+  const none = await tokenServiceBench(t, { metadata: { revocation_endpoint: undefined } })
+  await none.service.revoke('x', 'refresh_token', none.dispatcher)
+  t.equal(none.server.requests.length, 0)
+})
+
+/** An error as any logger or debugger may print it: causes, hidden members, stacks and all. */
+function everythingOf (error: unknown): string {
+  const texts = [inspect(error, { depth: Infinity, showHidden: true, maxStringLength: Infinity, maxArrayLength: Infinity })]
+  const seen = new Set<unknown>()
+  const walk = (value: unknown): void => {
+    if (typeof value === 'string') texts.push(value)
+    if (typeof value !== 'object' || value === null || seen.has(value)) return
+    seen.add(value)
+    texts.push(JSON.stringify(value, (key, member: unknown) => key === '' || !seen.has(member) ? member : undefined))
+    for (const key of Reflect.ownKeys(value)) walk(Reflect.get(value, key))
+  }
+  walk(error)
+  return texts.join('\n')
+}
+
+test('R14 no failure tells a token, a secret or what the answer said', async (t) => {
+  const { server, session, refresh } = await tokenServiceBench(t, { requestTimeout: 0.05 })
+  const leak = 'LEAKED'
+  const tokens = { access_token: `${leak}-a`, refresh_token: `${leak}-r`, id_token: `${leak}.${leak}.${leak}`, token_type: 'Bearer' }
+  const cases: Record<string, Fault> = {
+    'an OAuth error with tokens beside it': faults.answer(400, { error: 'invalid_grant', error_description: leak, error_uri: leak, ...tokens }),
+    'an error that is no code': faults.answer(400, { error: `${leak} ${leak}` }),
+    'tokens of another type': faults.members({ token_type: 'mac' }),
+    'tokens with a broken id_token': faults.answer(200, tokens),
+    'a token that is none': faults.answer(200, { ...tokens, access_token: { leak } }),
+    'half an answer': faults.answer(200, JSON.stringify(tokens).slice(0, -1), { 'content-type': 'application/json' }),
+    'a page': faults.answer(200, `<p>${leak}</p>`),
+    'a challenge': faults.answer(401, leak, { 'www-authenticate': `Bearer error="${leak}"` }),
+    'a redirect': faults.redirect(`https://elsewhere.example/?token=${leak}`),
+    'an outage': faults.answer(502, leak),
+    'another identity': faults.idToken({ sub: 'mallory' }),
+    'an answer too large': faults.huge(),
+    silence: faults.silence(),
+    'headers and no more': faults.headersThenSilence(),
+    'a reset': faults.resetAfter()
+  }
+  for (const [title, fault] of Object.entries(cases)) {
+    const previous = await session()
+    server.fault(fault)
+    const error = await refresh(previous).then(() => t.fail(title), (error: unknown) => error)
+    const failure = classifyFailure(error)
+    const family = server.familyOf(previous.refreshToken)
+    const secrets = [leak, clientSecret, Buffer.from('web:a+client+secret').toString('base64'), previous.refreshToken, family?.newestRefreshToken ?? '', ...previous.accessTokens.map(({ accessToken }) => accessToken), previous.idToken ?? '']
+    const texts = [error, failure, errorOf(failure)].map(everythingOf).join('\n')
+    for (const one of secrets) t.notOk(texts.includes(one), `${title} tells nothing`)
+  }
+})

@@ -1,0 +1,157 @@
+/*
+ * What the types promise: `npm run types` compiles this, and nothing runs it. A line under @ts-expect-error must not compile.
+ */
+import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Dispatcher } from 'undici'
+import tokenManagement, {
+  clientSecretBasic, clientSecretPost, tokenManagement as named,
+  type AccessToken, type ClientAuthentication, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
+} from '../lib/index.ts'
+
+type IsExactly<Actual, Expected> = (<T>() => T extends Actual ? 1 : 2) extends (<T>() => T extends Expected ? 1 : 2) ? true : false
+
+/** `exactly<string>()(value, true)` compiles only where the value is a `string`, and neither less nor more nor `any`. */
+function exactly<Expected> () {
+  return <Actual>(_value: Actual, _same: IsExactly<Actual, Expected>): void => {}
+}
+
+const options: TokenManagementOptions = { issuer: 'https://idp.example.com', clientId: 'web', clientSecret: 'secret', session: { key: Buffer.alloc(32) } }
+
+/** Registering. */
+export async function registers (app: FastifyInstance): Promise<void> {
+  await app.register(tokenManagement, options)
+  await app.register(named, { ...options, name: 'github' })
+  await app.register(tokenManagement, { ...options, session: { key: ['a', Buffer.alloc(32)], cookie: { sameSite: 'strict' } }, refresh: 'manual' })
+  await app.register(tokenManagement, { ...options, backchannel: { connections: 5 } })
+  // @ts-expect-error the options are required
+  await app.register(tokenManagement)
+  // @ts-expect-error clientId is required
+  await app.register(tokenManagement, { issuer: 'https://idp.example.com', clientSecret: 'secret' })
+  // @ts-expect-error no such option
+  await app.register(tokenManagement, { ...options, client_id: 'web' })
+  // @ts-expect-error no such option of the session
+  await app.register(tokenManagement, { ...options, session: { secret: 'x' } })
+  // @ts-expect-error no such moment
+  await app.register(tokenManagement, { ...options, refresh: 'preParsing' })
+  // @ts-expect-error times are numbers
+  await app.register(tokenManagement, { ...options, requestTimeout: '10s' })
+  // @ts-expect-error the callbackUri is required
+  await app.register(tokenManagement, { ...options, login: { scope: ['openid'] } })
+  // @ts-expect-error the scope is a list
+  await app.register(tokenManagement, { ...options, login: { callbackUri: 'https://app.example.com/cb', scope: 'openid' } })
+  // @ts-expect-error metadata needs a token_endpoint
+  await app.register(tokenManagement, { ...options, metadata: { issuer: 'https://idp.example.com' } })
+}
+
+/** The callbacks know what they get. */
+export const callbacks: TokenManagementOptions = {
+  ...options,
+  clientAuthentication: clientSecretPost('secret'),
+  login: {
+    callbackUri: 'https://app.example.com/auth/callback',
+    scope: ['openid'],
+    onLogin (request, reply, tokens, claims) {
+      exactly<FastifyRequest>()(request, true)
+      exactly<FastifyReply>()(reply, true)
+      exactly<TokenSet>()(tokens, true)
+      exactly<Record<string, unknown> | undefined>()(claims, true)
+      return reply.redirect('/')
+    }
+  },
+  onRefreshed ({ provider, tokens, requests, durationSeconds }) {
+    exactly<string>()(provider, true)
+    exactly<TokenSet>()(tokens, true)
+    exactly<number>()(requests, true)
+    exactly<number>()(durationSeconds, true)
+  },
+  onRefreshFailed ({ failure, error, sessionEnded }) {
+    exactly<Error>()(error, true)
+    exactly<boolean>()(sessionEnded, true)
+    // @ts-expect-error no such class of failures
+    return failure === 'nothing'
+  },
+  onSessionEnded ({ sessionId, reason }) {
+    exactly<string>()(sessionId, true)
+    exactly<'logout' | 'refreshTokenDead'>()(reason, true)
+  }
+}
+
+/** What a request has. */
+export async function asks (request: FastifyRequest): Promise<void> {
+  const token = await request.accessToken()
+  exactly<string>()(token, true)
+  const renewed = await request.accessToken({ forceRenewal: token, resource: 'https://api.example.com', scope: 'orders', provider: 'github', context: 7 })
+  exactly<string>()(renewed, true)
+  const required = await request.accessToken({ optional: false })
+  exactly<string>()(required, true)
+  const optional = await request.accessToken({ optional: true })
+  exactly<string | null>()(optional, true)
+  const either = await request.accessToken({ optional: request.method === 'GET' })
+  exactly<string | null>()(either, true)
+  // @ts-expect-error no such parameter
+  await request.accessToken({ audience: 'https://api.example.com' })
+  // @ts-expect-error forceRenewal is true or the token
+  await request.accessToken({ forceRenewal: 1 })
+
+  const tokens = await request.tokens.get()
+  exactly<TokenSet | null>()(tokens, true)
+  const saved = await request.tokens.save({ access_token: 'x', token_type: 'Bearer', expires_in: '300', refresh_token: 'y' })
+  exactly<TokenSet>()(saved, true)
+  exactly<readonly AccessToken[]>()(saved.accessTokens, true)
+  await request.tokens.save({ token: { access_token: 'x', token_type: 'Bearer' } })
+  await request.tokens.clear({ provider: 'github' })
+  await request.tokens.revoke({ context: {} })
+  // @ts-expect-error an access_token is required
+  await request.tokens.save({ token_type: 'Bearer' })
+  // @ts-expect-error a token set is never changed in place
+  saved.generation = 1
+}
+
+/** What an app has. */
+export async function decorated (app: FastifyInstance): Promise<void> {
+  exactly<TokenStore>()(app.tokenStore, true)
+  exactly<Dispatcher>()(app.backchannel, true)
+  app.get('/a', { onRequest: app.requireAccessToken }, () => ({}))
+  app.get('/b', { preHandler: [app.refreshTokens], config: { tokens: { provider: 'github', resource: 'https://api.example.com', scope: 'orders' } } }, () => ({}))
+  app.get('/c', { config: { tokens: false } }, () => ({}))
+}
+
+/** What a route may say. */
+export const configs: FastifyContextConfig[] = [
+  { tokens: { provider: 'github' } },
+  // @ts-expect-error there is nothing else to say
+  { tokens: true },
+  // @ts-expect-error no such parameter of a route
+  { tokens: { audience: 'x' } }
+]
+
+/** A store of the app's own. */
+export class DatabaseStore implements TokenStore {
+  readonly #sessions = new Map<unknown, TokenSet>()
+
+  async get ({ request, provider, context }: StoreContext): Promise<TokenSet | null> {
+    return this.#sessions.get(`${request.ip} ${provider} ${String(context)}`) ?? null
+  }
+
+  set ({ request, reply }: StoreContext, tokens: TokenSet): void {
+    exactly<FastifyReply>()(reply, true)
+    this.#sessions.set(request.ip, tokens)
+  }
+
+  async clear ({ request }: StoreContext): Promise<void> {
+    this.#sessions.delete(request.ip)
+  }
+}
+
+export const app = Fastify()
+app.decorate('tokenStore', new DatabaseStore())
+// @ts-expect-error a store without clear
+app.decorate('tokenStore', { get: () => null, set: () => {} })
+
+export const authentications: ClientAuthentication[] = [
+  clientSecretBasic('secret'),
+  (_server, client, body, headers) => {
+    body.set('client_id', client.client_id)
+    headers.set('x-client', 'web')
+  }
+]
