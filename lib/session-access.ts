@@ -66,6 +66,8 @@ export class SessionAccess {
   /** A new login: whoever was logged in before is not any more. */
   async start (tokens: TokenSet): Promise<void> {
     this.#checkWritable()
+    const before = await this.#readable()
+    if (before !== null) this.#provider.coordinator.end(before.sessionId)
     await this.#access('write', () => this.#store.set(this.#context, tokens))
     this.#read = Promise.resolve(tokens)
     this.#isWritten = true
@@ -102,7 +104,7 @@ export class SessionAccess {
     const tokens = await this.#read?.catch(() => null)
     if (!tokens || !this.#isWritable()) return
     const { coordinator } = this.#provider
-    if (coordinator.hasEnded(tokens.sessionId)) return await this.#wipe()
+    if (coordinator.hasEnded(tokens.sessionId)) return this.#isWritten ? this.#store.retract?.(this.#context) : undefined
     if (!this.#isWritten && !coordinator.isSuperseded(tokens)) return await this.#logged('write', () => this.#store.touch?.(this.#context))
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.#keep(newest)
@@ -117,12 +119,12 @@ export class SessionAccess {
     return this.#read
   }
 
-  /** For a logout, what cannot be read is as good as nothing: the session is cleared all the same (R24). */
+  /** For a logout or a login, what cannot be read is as good as nothing: it is cleared or replaced all the same (R24). */
   async #readable (): Promise<TokenSet | null> {
     try {
       return await this.#tokens()
     } catch (error) {
-      this.#context.request.log.warn({ err: error }, 'The session is cleared without having been read')
+      this.#context.request.log.warn({ err: error }, 'The session that there was could not be read; it is cleared or replaced all the same')
       return null
     }
   }

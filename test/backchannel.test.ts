@@ -192,8 +192,8 @@ test('a request that did not leave is told apart from one that may have been wor
     { title: 'no TLS', url: `https://127.0.0.1:${plainPort}`, sent: false, says: /ERR_SSL|EPROTO/ },
     { title: 'reset before the processing', url: server.issuer, fault: faults.resetBefore(), sent: true, says: /UND_ERR_SOCKET|ECONNRESET/ },
     { title: 'reset after the processing', url: server.issuer, fault: faults.resetAfter(), sent: true, says: /UND_ERR_SOCKET|ECONNRESET/ },
-    { title: 'no answer', url: server.issuer, fault: faults.silence(), timeout: 0.05, sent: true, says: /not within 0\.05 s/ },
-    { title: 'half an answer', url: server.issuer, fault: faults.headersThenSilence(), timeout: 0.05, sent: true, says: /not within 0\.05 s/ },
+    { title: 'no answer', url: server.issuer, fault: faults.silence(), timeout: 0.3, sent: true, says: /not within 0\.3 s/ },
+    { title: 'half an answer', url: server.issuer, fault: faults.headersThenSilence(), timeout: 0.3, sent: true, says: /not within 0\.3 s/ },
     { title: 'an idle service, by the Agent\'s own time-out', url: server.issuer, fault: faults.silence(), agent: { headersTimeout: 20 }, sent: true, says: /UND_ERR_HEADERS_TIMEOUT/ }
   ]
   for (const { title, url, agent, fault, timeout = 10, sent, says } of cases) {

@@ -174,7 +174,7 @@ const troubles: Array<[what: string, fault: Fault, status: number, code: string]
 
 for (const [what, fault, status, code] of troubles) {
   test(`R17 R18 a token service that ${what} at the callback is a ${status}, and nobody's fault but its own`, async (t) => {
-    const started = await startLoginApp(t, { requestTimeout: 0.3, server: { clientSecret: 'very secret' } })
+    const started = await startLoginApp(t, { requestTimeout: 1, server: { clientSecret: 'very secret' } })
     const { browser, server, errors } = started
     server.fault(fault, Infinity)
     const url = await startLogin(browser)

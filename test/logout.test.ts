@@ -116,7 +116,7 @@ const failures: Array<[what: string, fault: Fault]> = [
 
 for (const [what, fault] of failures) {
   test(`R24 with a revocation endpoint ${what} the session is cleared all the same, and a warning tells of it`, async (t) => {
-    const { server, browser, token, log } = await loggedIn(t, { requestTimeout: 0.3 })
+    const { server, browser, token, log } = await loggedIn(t, { requestTimeout: 1 })
     const old = browser.clone()
     const { newestRefreshToken = '' } = server.familyOf(token) ?? {}
     server.fault(fault, Infinity, 'revocation')

@@ -386,6 +386,20 @@ test('the store fails to write a successor: the request has its token, the memor
   t.equal(server.tokenRequests, 1)
 })
 
+test('what the app does when it is told cannot break the outcome: a throw is logged', async (t) => {
+  const { browser, clock, server, log } = await scene(t, {
+    onRefreshed: () => { throw new Error('the app trips') },
+    onRefreshFailed: async () => { throw new Error('and again') }
+  })
+  clock.now += EXPIRED
+  t.equal((await browser.get('/token')).status, 200)
+  clock.now += EXPIRED
+  server.fault(faults.empty(400))
+  t.equal((await browser.get('/token')).status, 401)
+  await until(() => log.some((line) => line.includes('onRefreshFailed failed')))
+  t.ok(log.some((line) => line.includes('onRefreshed failed') && line.includes('the app trips')))
+})
+
 test('a provider that nobody registered: 500 FST_TOKEN_UNKNOWN_PROVIDER, which names the ones there are', async (t) => {
   const { browser } = await scene(t, { routes: (app) => app.get('/github', (request) => request.accessToken({ provider: 'github' })) })
   const answer = await browser.get('/github')

@@ -216,7 +216,7 @@ test('a store that fails to keep a login is a 503 with its cause', async (t) => 
 
 test('a store that fails to clear is told to whoever wanted it, and the session is over in this process all the same', async (t) => {
   const server = await startServer(t)
-  const { app, origin, log } = await startApp(t, server, { ...withStore({ ...memoryStore(), clear: () => Promise.reject(new Error('read only')) }), logout: {} })
+  const { app, origin } = await startApp(t, server, { ...withStore({ ...memoryStore(), clear: () => Promise.reject(new Error('read only')) }), logout: {} })
   const issued = await server.issue()
   await save(app, issued)
   const browser = new Browser(origin)
@@ -225,7 +225,6 @@ test('a store that fails to clear is told to whoever wanted it, and the session 
   t.match(answer.json, { code: 'FST_TOKEN_STORE_FAILED', message: /failed to clear/ })
   t.equal(server.isAlive(issued.access_token), false)
   t.equal((await browser.get('/token', alice)).status, 401)
-  t.ok(log.some((line) => line.includes('The token store failed; a later request tries again')))
 })
 
 test('a store that fails to keep a successor loses nothing: this request has its token, and a later one writes it', async (t) => {

@@ -1,7 +1,9 @@
 import { inspect } from 'node:util'
 import { test } from 'tap'
+import { startAuthorizationServer } from './authorization-server/authorization-server.ts'
 import type { Fault } from './authorization-server/fault-queue.ts'
 import { faults } from './authorization-server/faults.ts'
+import { startApp } from './start-app.ts'
 import { clientSecret, first, tokenServiceBench } from './token-service-bench.ts'
 import { classifyFailure, errorOf } from '../lib/refresh/failure.ts'
 import { AnswerError } from '../lib/token-service/token-response.ts'
@@ -133,6 +135,21 @@ test('R23 R24 a revocation that fails says why, and without an endpoint there is
   t.equal(none.server.requests.length, 0)
 })
 
+test('R8 R10 the refresh token of an answer that cannot be used is kept, since the old one is spent', async (t) => {
+  const server = await startAuthorizationServer({ expiresIn: 60 })
+  t.teardown(() => server.close())
+  const { login, clock } = await startApp(t, server)
+  const browser = await login()
+  clock.now += 61
+  server.fault(faults.members({ token_type: 'mac' }))
+  t.match(await browser.get('/token'), { status: 502, json: { code: 'FST_TOKEN_SERVICE_BAD_RESPONSE' } })
+  clock.now += 30
+  t.match(await browser.get('/token'), { status: 200, json: { token: String } })
+  const [old, kept] = server.requestsTo('token').map(({ params }) => params.refresh_token)
+  t.not(kept, old)
+  t.ok(server.isAlive(old ?? ''), 'nothing was spent twice')
+})
+
 /** An error as any logger or debugger may print it: causes, hidden members, stacks and all. */
 function everythingOf (error: unknown): string {
   const texts = [inspect(error, { depth: Infinity, showHidden: true, maxStringLength: Infinity, maxArrayLength: Infinity })]
@@ -149,7 +166,7 @@ function everythingOf (error: unknown): string {
 }
 
 test('R14 no failure tells a token, a secret or what the answer said', async (t) => {
-  const { server, session, refresh } = await tokenServiceBench(t, { requestTimeout: 0.05 })
+  const { server, session, refresh } = await tokenServiceBench(t, { requestTimeout: 0.3 })
   const leak = 'LEAKED'
   const tokens = { access_token: `${leak}-a`, refresh_token: `${leak}-r`, id_token: `${leak}.${leak}.${leak}`, token_type: 'Bearer' }
   const cases: Record<string, Fault> = {

@@ -132,10 +132,10 @@ test('R7 an answer of up to 1 MiB is read, and none that is larger', async (t) =
 })
 
 test('R7 R19 one deadline is for all of a call: no answer, half an answer, or a byte now and then', async (t) => {
-  const { failure } = await tokenServiceBench(t, { requestTimeout: 0.05 })
+  const { failure } = await tokenServiceBench(t, { requestTimeout: 0.3 })
   for (const fault of [faults.silence(), faults.headersThenSilence(), faults.drip(5)]) {
     const error = await failure(fault)
-    t.match(error, { name: 'BackchannelError', sent: true, message: /not within 0\.05 s/ })
+    t.match(error, { name: 'BackchannelError', sent: true, message: /not within 0\.3 s/ })
     t.equal(classifyFailure(error).class, 'ambiguous')
   }
 })

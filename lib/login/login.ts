@@ -55,8 +55,8 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
     verifierCookieName: names.codeVerifier
   })
   const oauth2 = fastify.getDecorator<OAuth2Namespace>('tokenManagement')
-  // No hook refreshes here, and no HEAD redeems a code.
-  const route = { config: { tokens: false }, exposeHeadRoute: false } as const
+  // No hook refreshes here, no HEAD redeems a code, and no code gets into the log.
+  const route = { config: { tokens: false }, exposeHeadRoute: false, logSerializers: { req: withoutQuery } } as const
 
   fastify.get(options.startRedirectPath, route, async (request, reply) => {
     const { returnTo } = request.query as { returnTo?: unknown }
@@ -69,8 +69,8 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
     const tokens = await redeem(request, reply)
     const claims = tokens.idToken === undefined ? undefined : readClaims(tokens.idToken)
     if (options.saveTokens) await accessorOf(request).session({ provider: provider.name }).start(tokens)
-    const answer = await (options.saveTokens ? options.onLogin : options.onTokens)?.(request, reply, tokens, claims)
-    if (answer === reply || reply.sent) return reply
+    await (options.saveTokens ? options.onLogin : options.onTokens)?.(request, reply, tokens, claims)
+    if (reply.sent) return reply
     return reply.redirect(localPath(request.cookies[names.returnTo]), 303)
   })
 
@@ -93,6 +93,10 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
       throw loginError(error)
     }
   }
+}
+
+function withoutQuery ({ method, url }: FastifyRequest) {
+  return { method, url: url.split('?')[0] }
 }
 
 /** The route of the callback: Fastify puts the prefix of the context before it, and the URI has that already. */

@@ -41,7 +41,8 @@ export class Refresher {
     let tokens = this.#coordinator.successorOf(stored) ?? stored
     const rejected = wish.forceRenewal === true ? findAccessToken(tokens, wish)?.accessToken : wish.forceRenewal
     for (;;) {
-      if (this.#coordinator.hasEnded(tokens.sessionId)) return { tokens, failure: new RefreshFailure('loggedOut'), isOver: true }
+      // The logout has cleared what there was to clear; by now the browser may hold a new login, which is left alone.
+      if (this.#coordinator.hasEnded(tokens.sessionId)) return { tokens: stored, failure: new RefreshFailure('loggedOut'), isOver: false }
       const current = findAccessToken(tokens, wish)
       if (current !== undefined && !this.#isStale(current, rejected)) return { tokens, token: current }
 

@@ -15,13 +15,15 @@ const FIRST_PAUSE = 0.1
  */
 export async function askPatiently<Answer> (ask: () => Promise<Answer>, retryAmbiguous: boolean): Promise<Answer> {
   const giveUpAt = performance.now() + PATIENCE * 1000
-  for (let next = FIRST_PAUSE; ; next *= 2) {
+  let next = FIRST_PAUSE
+  while (true) {
     try {
       return await ask()
     } catch (error) {
       const wait = pauseAfter(error, next, retryAmbiguous)
       if (wait === undefined || performance.now() + wait * 1000 > giveUpAt) throw error
       await pause(wait * 1000)
+      next *= 2
     }
   }
 }

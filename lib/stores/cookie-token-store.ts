@@ -75,7 +75,14 @@ export function cookieTokenStore (seal: CookieSeal, session: CheckedOptions['ses
     return now >= usedAt + inactivityDuration || now >= tokens.startedAt + absoluteDuration
   }
 
-  return { get, set, clear: ({ reply }) => remove(reply), touch, writesResponse: true }
+  return {
+    get,
+    set,
+    clear: ({ reply }) => { remove(reply) },
+    touch,
+    retract: ({ reply }) => { dropCookie(reply, cookieName) },
+    writesResponse: true
+  }
 }
 
 /** A response that sets the session is nobody else's (R13). Handlers may set the header later, so it is set again as the response is sent. */
@@ -85,8 +92,13 @@ export function forbidCaching (reply: FastifyReply, cookieName: string): void {
 
 /** Sets a cookie in place of one of the same name: Fastify itself would send both. */
 function putCookie (reply: FastifyReply, name: string, cookie: string): void {
-  const others = cookiesOf(reply).filter((other) => !other.startsWith(`${name}=`))
-  reply.removeHeader('set-cookie').header('set-cookie', [...others, cookie]).header('cache-control', 'no-store')
+  dropCookie(reply, name).header('set-cookie', cookie).header('cache-control', 'no-store')
+}
+
+function dropCookie (reply: FastifyReply, name: string): FastifyReply {
+  const others = cookiesOf(reply).filter((cookie) => !cookie.startsWith(`${name}=`))
+  reply.removeHeader('set-cookie')
+  return others.length > 0 ? reply.header('set-cookie', others) : reply
 }
 
 function cookiesOf (reply: FastifyReply): string[] {

@@ -30,6 +30,11 @@ export interface TokenStore {
    * limit pushes that back. Optional.
    */
   touch? (context: StoreContext): Promise<void> | void
+  /**
+   * Takes back what `set` has put on the response: the session was ended while the response was made, and the browser may
+   * hold another one by now. Only for stores that write to the response.
+   */
+  retract? (context: StoreContext): void
   /** `true` where `set` writes to the response, so that nothing may be refreshed once its headers are sent. */
   readonly writesResponse?: boolean
 }
@@ -41,6 +46,7 @@ export function storeByProvider (stores: ReadonlyMap<string, TokenStore>): Token
     set: (context, tokens) => stores.get(context.provider)?.set(context, tokens),
     clear: (context) => stores.get(context.provider)?.clear(context),
     touch: (context) => stores.get(context.provider)?.touch?.(context),
+    retract: (context) => stores.get(context.provider)?.retract?.(context),
     writesResponse: true
   }
 }
