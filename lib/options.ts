@@ -16,7 +16,9 @@ const Metadata = Type.Object({
   token_endpoint: Type.String({ description: 'Where tokens come from.' }),
   authorization_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log in; needed with `login`.' })),
   revocation_endpoint: Type.Optional(Type.String({ description: 'Where tokens are revoked (RFC 7009).' })),
-  end_session_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log out (OpenID Connect RP-Initiated Logout).' }))
+  end_session_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log out (OpenID Connect RP-Initiated Logout).' })),
+  id_token_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What id_tokens are signed with; `RS256` where it is left out.' })),
+  authorization_response_iss_parameter_supported: Type.Optional(Type.Boolean({ description: 'Whether the callback must name the issuer (RFC 9207).' }))
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
 
 const Session = Type.Object({

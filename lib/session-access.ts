@@ -112,7 +112,11 @@ export class SessionAccess {
 
   /** What is stored, read once. A failed read is never a logout. */
   #tokens (): Promise<TokenSet | null> {
-    this.#read ??= this.#access('read', () => this.#store.get(this.#context)).catch((error: unknown) => {
+    this.#read ??= this.#access('read', () => this.#store.get(this.#context)).then((tokens) => {
+      // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
+      if (tokens !== null) this.#provider.coordinator.arrived(tokens)
+      return tokens
+    }, (error: unknown) => {
       this.#read = undefined
       throw error
     })

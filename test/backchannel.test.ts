@@ -230,3 +230,9 @@ test('every header of the answer arrives, repeated ones too, and an empty body i
   t.equal(answer.body, null)
   t.equal(server.requests[0]?.body, 'a=b+c')
 })
+
+test('options that no undici Agent takes fail the boot', async (t) => {
+  const server = await startAuthorizationServer()
+  t.teardown(() => server.close())
+  await t.rejects(startApp(t, server, JSON.parse('{ "backchannel": { "connect": 5 } }')), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /backchannel is not what an undici Agent takes/ })
+})

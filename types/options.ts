@@ -17,6 +17,10 @@ export interface TokenManagementOptions {
     revocation_endpoint?: NonNullable<Options['metadata']>['revocation_endpoint']
     /** Where the browser is sent to log out (OpenID Connect RP-Initiated Logout). */
     end_session_endpoint?: NonNullable<Options['metadata']>['end_session_endpoint']
+    /** What id_tokens are signed with; `RS256` where it is left out. */
+    id_token_signing_alg_values_supported?: NonNullable<Options['metadata']>['id_token_signing_alg_values_supported']
+    /** Whether the callback must name the issuer (RFC 9207). */
+    authorization_response_iss_parameter_supported?: NonNullable<Options['metadata']>['authorization_response_iss_parameter_supported']
   }
   /** The client, as registered at the provider. */
   clientId: Options['clientId']

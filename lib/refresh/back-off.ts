@@ -80,7 +80,10 @@ export class TokenBackOff {
   enter (refreshToken: string): void {
     const memory = this.#memories.get(refreshToken)
     if (memory === undefined) return
-    if (memory.failure.endsSession || Math.abs(this.#clock() - memory.lastAt) < TOKEN_PAUSE) throw memory.failure
+    const { failure, lastAt } = memory
+    if (failure.endsSession) throw failure
+    const retryAfter = TOKEN_PAUSE - Math.abs(this.#clock() - lastAt)
+    if (retryAfter > 0) throw new RefreshFailure(failure.class, { cause: failure.cause, retryAfter })
   }
 
   /**

@@ -35,7 +35,7 @@ const TOMBSTONE_BYTES = 8 * 1_048_576
 interface Memory {
   readonly successor?: TokenSet
   /** The refresh token that was spent for this one, until this one has come back. */
-  readonly predecessor?: string | undefined
+  readonly predecessor?: string
 }
 
 /** The coordinator of one process, in memory: bounded in bytes, without timers. */
@@ -88,7 +88,8 @@ export function memoryRefreshCoordinator (graceSeconds: number, clock: () => num
       const memory = memories.get(token)
       const predecessor = memory?.predecessor
       if (memory === undefined || predecessor === undefined) return
-      memories.set(token, { ...memory, predecessor: undefined })
+      if (memory.successor === undefined) memories.delete(token)
+      else memories.set(token, { successor: memory.successor }, { noUpdateTTL: true })
       const before = memories.get(predecessor)
       if (before !== undefined) memories.set(predecessor, before, { ttl: graceSeconds * 1000 })
       token = predecessor

@@ -37,7 +37,6 @@ export class Refresher {
    * refresh token after the other: never two spends of one token, and never the answer meant for another resource.
    */
   async obtain (stored: TokenSet, wish: RefreshWish): Promise<Outcome> {
-    this.#coordinator.arrived(stored)
     let tokens = this.#coordinator.successorOf(stored) ?? stored
     const rejected = wish.forceRenewal === true ? findAccessToken(tokens, wish)?.accessToken : wish.forceRenewal
     for (;;) {

@@ -1,4 +1,5 @@
 import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici'
+import { InvalidOptions } from '../errors.ts'
 import { isDispatcher } from '../options-check.ts'
 import type { Options } from '../options.ts'
 
@@ -27,9 +28,18 @@ export interface BackchannelRequest {
   readonly body?: URLSearchParams | Uint8Array | string | null
 }
 
-/** The pool to the token service, with time-outs of its own unless the options say otherwise. */
+/**
+ * The pool to the token service, with time-outs of its own unless the options say otherwise.
+ *
+ * @throws FST_TOKEN_INVALID_OPTIONS for what undici does not take.
+ */
 export function createBackchannel (options: Options['backchannel']): Dispatcher {
-  return isDispatcher(options) ? options : new Agent({ connections: 10, ...TIMEOUTS, ...options })
+  if (isDispatcher(options)) return options
+  try {
+    return new Agent({ connections: 10, ...TIMEOUTS, ...options })
+  } catch (error) {
+    throw new InvalidOptions(`backchannel is not what an undici Agent takes: ${error instanceof Error ? error.message : 'unknown'}`, { cause: error })
+  }
 }
 
 /**
