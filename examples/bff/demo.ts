@@ -1,0 +1,68 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { Provider } from 'oidc-provider'
+import { orderApi } from './api.ts'
+import { bff } from './app.ts'
+import { identityProvider } from './identity-provider.ts'
+
+const host = '127.0.0.1'
+
+interface DemoOptions {
+  ports: { app: number, identityProvider: number, api: number }
+  /** How long an access token lives: short, so that one sees it being refreshed. */
+  accessTokenSeconds?: number
+}
+
+export interface Demo {
+  /** Where to point the browser. */
+  address: string
+  identityProvider: Provider
+  close (): Promise<void>
+}
+
+/** Starts the identity provider, then the API, then the app: each of them asks the one before. */
+export async function startDemo ({ ports, accessTokenSeconds = 15 }: DemoOptions): Promise<Demo> {
+  const address = `http://${host}:${ports.app}`
+  const issuer = `http://${host}:${ports.identityProvider}`
+  const api = `http://${host}:${ports.api}`
+  // What the app and the provider agreed upon, when the app was registered there.
+  const client = {
+    id: 'web',
+    secret: randomBytes(32).toString('hex'),
+    callbackUri: `${address}/auth/callback`,
+    postLogoutRedirectUri: `${address}/`
+  }
+
+  const running: Array<() => Promise<void>> = []
+  const close = async () => {
+    for (const stop of running.splice(0).reverse()) await stop()
+  }
+  try {
+    const provider = await identityProvider({ issuer, client, audience: api, accessTokenSeconds })
+    const server = provider.listen(ports.identityProvider, host)
+    running.push(() => stopServer(server))
+    await once(server, 'listening')
+
+    const apiServer = orderApi({ issuer, audience: api })
+    running.push(() => apiServer.close())
+    await apiServer.listen({ port: ports.api, host })
+
+    const { id: clientId, secret: clientSecret, callbackUri, postLogoutRedirectUri } = client
+    const app = await bff({ address, issuer, clientId, clientSecret, callbackUri, postLogoutRedirectUri, api })
+    running.push(() => app.close())
+    await app.listen({ port: ports.app, host })
+
+    return { address, identityProvider: provider, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function stopServer (server: Server): Promise<void> {
+  if (!server.listening) return
+  server.close()
+  server.closeAllConnections()
+  await once(server, 'close')
+}
