@@ -40,7 +40,7 @@ const Login = Type.Object({
   startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up.' }),
   saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
   onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
-  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then.' }))
+  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. What it throws is the answer, and the session stays: to refuse somebody, call `request.tokens.revoke()` first.' }))
 }, { additionalProperties: false, description: 'Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`.' })
 
 const Logout = Type.Object({

@@ -67,8 +67,8 @@ export class SessionAccess {
   async start (tokens: TokenSet): Promise<void> {
     this.#checkWritable()
     const before = await this.#readable()
-    if (before !== null) this.#provider.coordinator.end(before.sessionId)
     await this.#access('write', () => this.#store.set(this.#context, tokens))
+    if (before !== null) this.#provider.coordinator.end(before.sessionId)
     this.#read = Promise.resolve(tokens)
     this.#isWritten = true
   }
@@ -104,15 +104,16 @@ export class SessionAccess {
     const tokens = await this.#read?.catch(() => null)
     if (!tokens || !this.#isWritable()) return
     const { coordinator } = this.#provider
-    if (coordinator.hasEnded(tokens.sessionId)) return this.#isWritten ? this.#store.retract?.(this.#context) : undefined
+    if (coordinator.hasEnded(tokens.sessionId)) return this.#isWritten ? await this.#undo(tokens) : undefined
     if (!this.#isWritten && !coordinator.isSuperseded(tokens)) return await this.#logged('write', () => this.#store.touch?.(this.#context))
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.#keep(newest)
+    else if (coordinator.isSuperseded(tokens)) this.#store.retract?.(this.#context)
   }
 
   /** What is stored, read once. A failed read is never a logout. */
   #tokens (): Promise<TokenSet | null> {
-    this.#read ??= this.#access('read', () => this.#store.get(this.#context)).then((tokens) => {
+    this.#read ??= this.#access('read', async () => await this.#store.get(this.#context) ?? null).then((tokens) => {
       // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
       if (tokens !== null) this.#provider.coordinator.arrived(tokens)
       return tokens
@@ -150,6 +151,16 @@ export class SessionAccess {
     this.#isWritten = true
     if (!this.#isWritable()) return
     await this.#logged('write', () => this.#store.set(this.#context, tokens))
+    if (this.#provider.coordinator.hasEnded(tokens.sessionId)) await this.#undo(tokens)
+  }
+
+  /** A logout has crossed the write of a successor, and it wins. */
+  async #undo ({ sessionId }: TokenSet): Promise<void> {
+    if (this.#store.writesResponse) return this.#store.retract?.(this.#context)
+    await this.#logged('clear', async () => {
+      const held = await this.#store.get(this.#context)
+      if (held?.sessionId === sessionId) await this.#store.clear(this.#context)
+    })
   }
 
   async #wipe (): Promise<void> {

@@ -1,15 +1,12 @@
 import type { Test } from 'tap'
-import type { TokenSet, TokenStore } from '../lib/index.ts'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server/authorization-server.ts'
+import { Gate } from './authorization-server/gate.ts'
 import type { Settings } from './authorization-server/settings.ts'
 import type { Answer, Browser } from './browser.ts'
 import { sessionKey, startApp, type TestApp, type TestAppOptions } from './start-app.ts'
 
 /** Ages of a session, in seconds, whose access token lives for 300 s with a window of 60 s. */
-export const ages = { fresh: 0, inWindow: 250, expired: 301 }
-
-/** Longer than any back-off after a single failure. */
-export const pauseIsOver = 6
+export const ages = { inWindow: 250, expired: 301 }
 
 /** What one answer, and everything around it, must be. */
 export interface Expected {
@@ -23,36 +20,57 @@ export interface Expected {
   /** Requests that the token endpoint has seen since the last check; default: none. */
   readonly tokenRequests?: number
   /** What the app was told since the last check; default: nothing. */
-  readonly told?: string[]
+  readonly told?: readonly string[]
 }
 
 export interface Scenario extends TestApp {
   readonly server: AuthorizationServer
   /** Checks an answer, what the token service and the app have seen since the last check, and that no secret got out. */
-  check (answer: Answer, expected: Expected, message?: string): void
+  check (answer: Answer, expected: Expected, message?: string): Promise<void>
+  /** Settles when so many more requests are in the app than now, and wait for what they ask for. */
+  entered (count: number): Promise<void>
+  /** What these requests are answered: the gate is released once all of them are in the app. */
+  atOnce (gate: Gate, requests: Array<() => Promise<Answer>>): Promise<Answer[]>
   /** A session of a certain age: `ages.expired`. */
   loginAged (age: number): Promise<Browser>
 }
 
-/** An app and a strict authorization server with one clock, and every event of the app noted. `GET /tokens` is the token set. */
-export async function startScenario (t: Test, { routes, ...options }: TestAppOptions = {}, settings: Partial<Settings> = {}): Promise<Scenario> {
+/**
+ * An app and a strict authorization server with one clock, and every event of the app noted. `GET /tokens` is the token
+ * set, `GET /renew` forces a new token (or, with the header `rejected`, instead of that one), both without the hook.
+ */
+export async function startScenario (t: Test, { before, routes, ...options }: TestAppOptions = {}, settings: Partial<Settings> = {}): Promise<Scenario> {
   const server = await startAuthorizationServer({ clientSecret: 'the-secret-of-the-client', ...settings })
   t.teardown(() => server.close())
   let told: string[] = []
   let tokenRequests = 0
+  let inside = 0
+  const entrance = new Gate()
+  entrance.release()
   const app = await startApp(t, server, {
     onRefreshed: () => { told.push('refreshed') },
     onRefreshFailed: ({ failure, sessionEnded }) => { told.push(`failed: ${failure}${sessionEnded ? ', the end' : ''}`) },
     onSessionEnded: ({ reason }) => { told.push(`ended: ${reason}`) },
+    before: (instance) => {
+      instance.addHook('onRequest', async () => {
+        inside++
+        await entrance.pass()
+      })
+      return before?.(instance)
+    },
     routes: (instance) => {
-      instance.get('/tokens', async (request) => await request.tokens.get())
+      const config = { tokens: false } as const
+      instance.get('/tokens', { config }, async (request) => await request.tokens.get())
+      instance.get<{ Headers: { rejected?: string } }>('/renew', { config }, async (request) =>
+        ({ token: await request.accessToken({ forceRenewal: request.headers.rejected ?? true }) }))
       return routes?.(instance)
     },
     ...options
   })
   server.settings.now = () => app.clock.now * 1000
 
-  function check (answer: Answer, expected: Expected, message = 'the answer'): void {
+  async function check (answer: Answer, expected: Expected, message = 'the answer'): Promise<void> {
+    await new Promise(setImmediate) // when events are told
     const { status, code, cookie = 'unchanged', retryAfter, tokenRequests: asked = 0, told: events = [] } = expected
     t.strictSame({
       status: answer.status,
@@ -81,27 +99,20 @@ export async function startScenario (t: Test, { routes, ...options }: TestAppOpt
     return browser
   }
 
-  return { ...app, server, check, loginAged }
-}
-
-/** A store on the server, with room for one session. */
-export interface ServerStore extends TokenStore {
-  readonly sessions: TokenSet[]
-}
-
-export function serverStore (): ServerStore {
-  const sessions: TokenSet[] = []
-  return {
-    sessions,
-    get: () => sessions.at(-1) ?? null,
-    set: (_context, tokens) => { sessions.push(tokens) },
-    clear: () => { sessions.length = 0 }
+  async function entered (count: number): Promise<void> {
+    await entrance.arrived(inside + count)
+    await new Promise(setImmediate)
   }
-}
 
-/** The options of an app with a store of its own. */
-export function withStore (store: TokenStore): TestAppOptions {
-  return { session: {}, before: (app) => app.decorate('tokenStore', store) }
+  async function atOnce (gate: Gate, requests: Array<() => Promise<Answer>>): Promise<Answer[]> {
+    const allInside = entered(requests.length)
+    const answers = Promise.all(requests.map((request) => request()))
+    await allInside
+    gate.release()
+    return await answers
+  }
+
+  return { ...app, server, check, entered, atOnce, loginAged }
 }
 
 /** What an answer does to the session cookie. */

@@ -1,5 +1,5 @@
 import { test, type Test } from 'tap'
-import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent, TokenStore } from '../lib/index.ts'
+import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent, TokenSet, TokenStore } from '../lib/index.ts'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server/authorization-server.ts'
 import { faults } from './authorization-server/faults.ts'
 import type { Answer, Browser } from './browser.ts'
@@ -384,6 +384,33 @@ test('the store fails to write a successor: the request has its token, the memor
   t.equal((await browser.get('/token')).json.token, first.json.token)
   t.equal(stored.get('')?.generation, 1)
   t.equal(server.tokenRequests, 1)
+})
+
+test('a logout that crosses the write of a successor into a store on the server wins', async (t) => {
+  const stored = new Map<string, TokenSet>()
+  let reached = () => {}
+  let release = () => {}
+  const writing = new Promise<void>((resolve) => { reached = resolve })
+  const released = new Promise<void>((resolve) => { release = resolve })
+  const { browser, clock } = await scene(t, {
+    before: (app) => app.decorate('tokenStore', {
+      get: () => stored.get('') ?? null,
+      set: async (_, tokens) => {
+        if (tokens.generation > 0) { reached(); await released }
+        stored.set('', tokens)
+      },
+      clear: () => { stored.clear() }
+    }),
+    routes: (app) => app.post('/clear', { config: { tokens: false } }, async (request) => { await request.tokens.clear(); return {} })
+  })
+  clock.now += EXPIRED
+  const refreshing = browser.get('/token')
+  await writing
+  t.equal((await browser.post('/clear')).status, 200)
+  release()
+  await refreshing
+  t.equal(stored.size, 0)
+  t.equal((await browser.get('/token')).status, 401)
 })
 
 test('what the app does when it is told cannot break the outcome: a throw is logged', async (t) => {

@@ -78,7 +78,7 @@ export interface TokenManagementOptions {
     saveTokens?: NonNullable<Options['login']>['saveTokens']
     /** Takes the tokens where `saveTokens` is `false`. */
     onTokens?: NonNullable<Options['login']>['onTokens']
-    /** Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. */
+    /** Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. What it throws is the answer, and the session stays: to refuse somebody, call `request.tokens.revoke()` first. */
     onLogin?: NonNullable<Options['login']>['onLogin']
   }
   /** The logout route; there with `login`, or when given. */

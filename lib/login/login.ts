@@ -3,7 +3,7 @@ import fastifyOauth2, { type OAuth2Namespace } from '@fastify/oauth2'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AuthorizationResponseError, OperationProcessingError } from 'oauth4webapi'
 import { accessorOf } from '../accessor.ts'
-import { LoginFailed } from '../errors.ts'
+import { DiscoveryFailed, LoginFailed } from '../errors.ts'
 import type { CheckedOptions } from '../options-check.ts'
 import type { Provider } from '../provider.ts'
 import { classifyFailure, errorOf } from '../refresh/failure.ts'
@@ -33,7 +33,8 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
   const asksForIdToken = options.scope.includes('openid')
   const names = cookieNames(provider.name, secure)
   const cookie = { path: '/', httpOnly: true, secure, sameSite: 'lax', signed: false, maxAge: LOGIN_SECONDS } as const
-  const { authorization_endpoint: authorizationEndpoint = '' } = tokenService.metadata
+  const { authorization_endpoint: authorizationEndpoint, issuer } = tokenService.metadata
+  if (authorizationEndpoint === undefined) throw new DiscoveryFailed(issuer, 'the document has no authorization_endpoint, which login needs')
   const { origin, pathname, search } = new URL(authorizationEndpoint)
 
   const endpoints = {

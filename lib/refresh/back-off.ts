@@ -16,6 +16,7 @@ export class ServiceBackOff {
   readonly #clock: () => number
   #failures = 0
   #pausedUntil = 0
+  #isProbing = false
 
   constructor (clock: () => number) {
     this.#clock = clock
@@ -28,16 +29,24 @@ export class ServiceBackOff {
     // A pause that is further away than any can be was set before the clock was.
     const left = this.#pausedUntil - now
     if (left > 0 && left <= LONGEST_RETRY_AFTER) throw new RefreshFailure('unavailable', { retryAfter: left })
-    this.#pausedUntil = now + this.#pause()
+    if (this.#isProbing) throw new RefreshFailure('unavailable', { retryAfter: FIRST_PAUSE })
+    this.#isProbing = true
   }
 
+  /** Requests that were on their way together fail together: that is one outage, and one pause. */
   failed (retryAfter = 0): void {
-    this.#failures++
-    this.#pausedUntil = this.#clock() + Math.max(this.#pause(), Math.min(retryAfter, LONGEST_RETRY_AFTER))
+    const now = this.#clock()
+    if (this.#failures === 0 || this.#isProbing) {
+      this.#failures++
+      this.#pausedUntil = now + this.#pause()
+    }
+    this.#pausedUntil = Math.max(this.#pausedUntil, now + Math.min(retryAfter, LONGEST_RETRY_AFTER))
+    this.#isProbing = false
   }
 
   answered (): void {
     this.#failures = 0
+    this.#isProbing = false
   }
 
   /** With jitter, so that many processes do not come back at the same moment. */
@@ -92,11 +101,16 @@ export class TokenBackOff {
    */
   failed (refreshToken: string, failure: RefreshFailure): RefreshFailure {
     const now = this.#clock()
-    const firstAt = this.#memories.get(refreshToken)?.firstAt ?? now
+    const memory = this.#memories.get(refreshToken)
+    const firstAt = memory?.failure.class === failure.class ? memory.firstAt : now
     const dead = failure.class === 'rejected' && now >= firstAt + this.#graceSeconds
     const meaning = dead ? new RefreshFailure('ended', { cause: failure.cause }) : failure
     this.#memories.set(refreshToken, { failure: meaning, firstAt, lastAt: now })
     return meaning
+  }
+
+  succeeded (refreshToken: string): void {
+    this.#memories.delete(refreshToken)
   }
 
   /**

@@ -16,8 +16,10 @@ export interface RefreshCoordinator {
   once (tokens: RefreshableTokenSet, spend: () => Promise<TokenSet>): Promise<TokenSet>
   /** The last of the known successors; `undefined` where the token set is the newest that is known. No I/O. */
   successorOf (tokens: TokenSet): TokenSet | undefined
-  /** Whether a successor is known or on its way, so that the token set must not be written any more. */
+  /** Whether there is, or was, or will be a successor, so that the token set must not be written any more. */
   isSuperseded (tokens: TokenSet): boolean
+  /** Whether the refresh token is known to be spent, though its successor is forgotten: to send it again would revoke the grant. */
+  isSpent (tokens: TokenSet): boolean
   /** Notes that a client has come back with this token set: what came before it is soon forgotten. */
   arrived (tokens: TokenSet): void
   /** Leaves a tombstone for a session: no refresh in flight may bring it back. */
@@ -31,6 +33,7 @@ const MEMORY_SECONDS = 3600
 /** Bounds of what is remembered: some ten thousand sessions that are refreshing at one time. */
 const MEMORY_BYTES = 64 * 1_048_576
 const TOMBSTONE_BYTES = 8 * 1_048_576
+const NEWEST_BYTES = 16 * 1_048_576
 
 interface Memory {
   readonly successor?: TokenSet
@@ -45,12 +48,16 @@ export function memoryRefreshCoordinator (graceSeconds: number, clock: () => num
   const spending = new Map<string, Promise<TokenSet>>()
   const memories = new LRUCache<string, Memory>({ ...time, maxSize: MEMORY_BYTES, sizeCalculation: sizeOf })
   const tombstones = new LRUCache<string, true>({ ...time, maxSize: TOMBSTONE_BYTES, sizeCalculation: (_, sessionId) => sessionId.length })
+  // Small and for longer than the successors themselves: how far each session has come.
+  const newest = new LRUCache<string, { generation: number, refreshToken: string | undefined }>({
+    ...time, maxSize: NEWEST_BYTES, sizeCalculation: ({ refreshToken = '' }, sessionId) => sessionId.length + refreshToken.length + 100
+  })
   let sweptAt = clock()
 
   function successorOf (tokens: TokenSet): TokenSet | undefined {
-    let newest: TokenSet | undefined
-    for (let next = directSuccessorOf(tokens); next !== undefined; next = directSuccessorOf(next)) newest = next
-    return newest
+    let last: TokenSet | undefined
+    for (let next = directSuccessorOf(tokens); next !== undefined; next = directSuccessorOf(next)) last = next
+    return last && asSessionOf(tokens, last)
   }
 
   // A service without rotation answers with the same refresh token: then the generation tells what came after what.
@@ -59,12 +66,15 @@ export function memoryRefreshCoordinator (graceSeconds: number, clock: () => num
     return successor !== undefined && successor.generation > generation ? successor : undefined
   }
 
+  function isOld ({ sessionId, generation }: TokenSet): boolean {
+    return (newest.get(sessionId)?.generation ?? generation) > generation
+  }
+
   async function once (tokens: RefreshableTokenSet, spend: () => Promise<TokenSet>): Promise<TokenSet> {
     const known = successorOf(tokens)
     if (known !== undefined) return known
     const { refreshToken } = tokens
-    const running = spending.get(refreshToken) ?? start(refreshToken, spend)
-    return running
+    return asSessionOf(tokens, await (spending.get(refreshToken) ?? start(refreshToken, spend)))
   }
 
   function start (refreshToken: string, spend: () => Promise<TokenSet>): Promise<TokenSet> {
@@ -78,8 +88,9 @@ export function memoryRefreshCoordinator (graceSeconds: number, clock: () => num
 
   function remember (refreshToken: string, successor: TokenSet): void {
     sweep()
+    const { sessionId, generation, refreshToken: next } = successor
+    newest.set(sessionId, { generation, refreshToken: next })
     memories.set(refreshToken, { ...memories.get(refreshToken), successor })
-    const next = successor.refreshToken
     if (next !== undefined && next !== refreshToken) memories.set(next, { predecessor: refreshToken })
   }
 
@@ -102,16 +113,23 @@ export function memoryRefreshCoordinator (graceSeconds: number, clock: () => num
     sweptAt = clock()
     memories.purgeStale()
     tombstones.purgeStale()
+    newest.purgeStale()
   }
 
   return {
     once,
     successorOf,
-    isSuperseded: (tokens) => successorOf(tokens) !== undefined || (tokens.refreshToken !== undefined && spending.has(tokens.refreshToken)),
+    isSuperseded: (tokens) => isOld(tokens) || (tokens.refreshToken !== undefined && spending.has(tokens.refreshToken)),
+    isSpent: (tokens) => isOld(tokens) && newest.get(tokens.sessionId)?.refreshToken !== tokens.refreshToken && successorOf(tokens) === undefined,
     arrived,
     end: (sessionId) => { tombstones.set(sessionId, true) },
     hasEnded: (sessionId) => tombstones.has(sessionId)
   }
+}
+
+/** One refresh token may stand in two sessions (an answer saved twice, a service that has one for each user): each keeps its own name. */
+function asSessionOf ({ sessionId, startedAt }: TokenSet, successor: TokenSet): TokenSet {
+  return successor.sessionId === sessionId ? successor : { ...successor, sessionId, startedAt }
 }
 
 function sizeOf ({ successor }: Memory, refreshToken: string): number {

@@ -41,7 +41,7 @@ export function errorOf (failure: RefreshFailure): FastifyError {
     case 'ended':
     case 'wrongIdentity':
     case 'rejected':
-      return new LoginRequired(`the token service answered ${message}`, { cause })
+      return new LoginRequired(message, { cause })
     case 'noRefreshToken':
       return new LoginRequired('the access token has expired, and there is no refresh token')
     case 'loggedOut':
@@ -62,10 +62,16 @@ export function errorOf (failure: RefreshFailure): FastifyError {
 
 function classOf ({ status, error, wrongIdentity }: AnswerError): FailureClass {
   if (wrongIdentity) return 'wrongIdentity'
-  if (status === 429 || status >= 500 || error === 'temporarily_unavailable' || error === 'server_error') return 'unavailable'
+  if (status === 408 || status === 429 || status >= 500 || error === 'temporarily_unavailable' || error === 'server_error') return 'unavailable'
   if (error === 'invalid_grant') return 'ended'
   // OpenID Connect Core §3.1.2.6: the user is asked for, and nothing is wrong with the app.
   if (error?.endsWith('_required')) return 'rejected'
-  if (error !== undefined || status === 404) return 'refused'
-  return status >= 400 ? 'rejected' : 'badResponse'
+  if (error !== undefined) return 'refused'
+  if (status === 400 || status === 401 || status === 403) return 'rejected'
+  return status >= 400 ? 'refused' : 'badResponse'
+}
+
+/** Whether the token service was asked. */
+export function isAnswer (kind: RefreshFailureClass): kind is FailureClass {
+  return kind !== 'noRefreshToken' && kind !== 'headersSent' && kind !== 'loggedOut'
 }

@@ -62,6 +62,7 @@ export class Refresher {
 
   async #next (tokens: TokenSet, wish: RefreshWish): Promise<TokenSet | RefreshFailure> {
     if (!isRefreshable(tokens)) return new RefreshFailure('noRefreshToken')
+    if (this.#coordinator.isSpent(tokens)) return new RefreshFailure('ended', { cause: new Error('its refresh token was spent already') })
     if (!wish.maySpend) return new RefreshFailure('headersSent')
     try {
       return await this.#spender.successor(tokens, wish, wish.dispatcher)

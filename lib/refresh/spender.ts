@@ -6,7 +6,7 @@ import type { TokenService } from '../token-service/token-service.ts'
 import { findAccessToken, isExpired, salvagedTokenSet, type TokenSet, type TokenWish } from '../token-set.ts'
 import { ServiceBackOff, TokenBackOff } from './back-off.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
-import { classifyFailure, RefreshFailure } from './failure.ts'
+import { classifyFailure, isAnswer, RefreshFailure } from './failure.ts'
 import { askPatiently } from './retry.ts'
 
 export interface SpenderSettings {
@@ -68,6 +68,7 @@ export class Spender {
     try {
       const successor = await askPatiently(() => tokenService.refresh(tokens, wish, dispatcher), retryAmbiguous)
       this.#service.answered()
+      this.#refused.succeeded(tokens.refreshToken)
       if (coordinator.hasEnded(tokens.sessionId)) {
         this.#discard(successor.refreshToken, dispatcher)
         throw new RefreshFailure('loggedOut')
@@ -82,6 +83,7 @@ export class Spender {
 
   /** An answer of no use that has brought a new refresh token has spent the old one: the session goes on with the new one, after a pause. */
   #salvage (tokens: RefreshableTokenSet, error: unknown, askedAt: number, dispatcher: Dispatcher): TokenSet {
+    if (error instanceof RefreshFailure) throw error
     const failure = this.#remember(tokens, classifyFailure(error))
     const salvaged = error instanceof AnswerError ? error.salvagedRefreshToken() : undefined
     this.#tellFailed(tokens, failure, askedAt)
@@ -116,7 +118,7 @@ export class Spender {
   }
 
   #tellFailed (tokens: RefreshableTokenSet, failure: RefreshFailure, askedAt: number): void {
-    if (failure.class === 'loggedOut' || failure.class === 'headersSent' || failure.class === 'noRefreshToken') return
+    if (!isAnswer(failure.class)) return
     const { provider, log, onRefreshFailed, onSessionEnded } = this.#settings
     const { sessionId } = tokens
     if (failure.class === 'refused') log.error({ err: failure }, 'The token service refuses the request of this app: check the client registration and the options')

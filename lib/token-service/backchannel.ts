@@ -61,7 +61,7 @@ export async function callBackchannel (dispatcher: Dispatcher, timeout: number, 
     const content = await readAtMost(answer.body)
     return new Response(content.length > 0 ? content : null, { status: answer.statusCode, headers: flatten(answer.headers) })
   } catch (error) {
-    throw new BackchannelError(`No answer from ${new URL(url).origin}: ${reasonOf(error, timeout)}`, sent, error)
+    throw new BackchannelError(`No answer from ${new URL(url).origin}: ${reasonOf(error, timeout)}`, sent, withoutAnswer(error))
   }
 }
 
@@ -95,6 +95,12 @@ function flatten (headers: Record<string, string | string[] | undefined>): Heade
     for (const one of [value ?? []].flat()) flat.append(name, one)
   }
   return flat
+}
+
+/** undici's errors may hold what it could not read of an answer, tokens included: only what has happened goes on. */
+function withoutAnswer (error: unknown): Error {
+  const { name, message, code } = error instanceof Error ? { code: undefined, ...error, name: error.name, message: error.message } : { name: 'Error', message: 'unknown', code: undefined }
+  return Object.assign(new Error(message), { name, code })
 }
 
 function reasonOf (error: unknown, timeout: number): string {

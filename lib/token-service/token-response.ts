@@ -61,7 +61,7 @@ export async function judgeTokenResponse (response: Response, process: Process):
 }
 
 /**
- * The JSON object of a 200; `undefined` where there is none.
+ * The JSON object of a success; `undefined` where there is none.
  *
  * @throws AnswerError for an OAuth error, and for any other status.
  */
@@ -69,7 +69,7 @@ export async function readAnswer (response: Response): Promise<Record<string, un
   const { status } = response
   const body = parseObject(await response.text())
   const error = typeof body?.error === 'string' && body.error !== '' ? readErrorCode(body.error) : undefined
-  if (error !== undefined || status !== 200) {
+  if (error !== undefined || !response.ok) {
     throw new AnswerError(error ?? `status ${status}`, { status, error, retryAfter: readRetryAfter(response) })
   }
   return body

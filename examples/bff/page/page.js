@@ -31,7 +31,8 @@ async function start () {
 
 async function callApi () {
   try {
-    const response = await fetch('/api/orders')
+    // Calls of one address wait for each other where the browser might keep the answer: not so with `no-store`.
+    const response = await fetch('/api/orders', { cache: 'no-store' })
     const answer = await response.json()
     if (response.status === 401) return logIn()
     if (!response.ok) throw new Error(answer.message ?? answer.error)
