@@ -26,6 +26,7 @@ test('only what cannot spend a refresh token twice is asked again within one ref
   t.equal(await ask([answer(429, 0), answer(503, 0)]), '3 answered')
   t.equal(await ask([ambiguous]), '1 reset')
   t.equal(await ask([ambiguous], true), '2 answered', 'with retryAmbiguous')
+  t.equal(await ask([answer(429, 1)]), '2 answered')
   t.equal(await ask([answer(503, 2)]), '1 busy', 'asked to wait for longer than a second')
   t.equal(await ask([answer(503)]), '1 busy', 'not asked to come back')
   t.equal(await ask([answer(500, 0)]), '1 busy')

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { BackchannelError } from '../token-service/backchannel.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 
-/** Seconds after which one refresh no longer tries again. Real ones: they bound a wait, and mean nothing to the session. */
+/** Seconds that one refresh waits in all, and after which it no longer tries again. Real ones: they mean nothing to the session. */
 const PATIENCE = 1
 
 /** Seconds before the first try again; doubled at each. */
@@ -15,14 +15,16 @@ const FIRST_PAUSE = 0.1
  */
 export async function askPatiently<Answer> (ask: () => Promise<Answer>, retryAmbiguous: boolean): Promise<Answer> {
   const giveUpAt = performance.now() + PATIENCE * 1000
+  let waited = 0
   let next = FIRST_PAUSE
   while (true) {
     try {
       return await ask()
     } catch (error) {
       const wait = pauseAfter(error, next, retryAmbiguous)
-      if (wait === undefined || performance.now() + wait * 1000 > giveUpAt) throw error
+      if (wait === undefined || waited + wait > PATIENCE || performance.now() > giveUpAt) throw error
       await pause(wait * 1000)
+      waited += wait
       next *= 2
     }
   }
