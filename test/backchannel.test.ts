@@ -1,5 +1,6 @@
 import { createServer } from 'node:net'
 import { once } from 'node:events'
+import { inspect } from 'node:util'
 import { test, type Test } from 'tap'
 import { Agent, type Dispatcher, request } from 'undici'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server/authorization-server.ts'
@@ -235,4 +236,17 @@ test('options that no undici Agent takes fail the boot', async (t) => {
   const server = await startAuthorizationServer()
   t.teardown(() => server.close())
   await t.rejects(startApp(t, server, JSON.parse('{ "backchannel": { "connect": 5 } }')), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /backchannel is not what an undici Agent takes/ })
+})
+
+test('R14 an answer that is no HTTP is in no error, nor in its causes', async (t) => {
+  const broken = createServer((socket) => { socket.end('HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{"access_token":"SECRET"}') }).listen(0, '127.0.0.1')
+  t.teardown(() => broken.close())
+  await once(broken, 'listening')
+  const address = broken.address()
+  const agent = new Agent()
+  t.teardown(() => agent.close())
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/token`
+  const error: unknown = await callBackchannel(agent, 5, url, { method: 'GET', headers: {} }).catch((reason: unknown) => reason)
+  t.match(error, { name: 'BackchannelError', sent: true, cause: { name: 'HTTPParserError' } })
+  t.notOk(inspect(error, { depth: 9, showHidden: true }).includes('SECRET'))
 })

@@ -243,6 +243,41 @@ test('expired, one refusal without an OAuth error and then new tokens: the sessi
   t.equal((await browser.get('/token')).status, 200)
 })
 
+test('a refusal without an OAuth error that was followed by new tokens counts no more: the next one is a first one', async (t) => {
+  const { browser, clock, server } = await scene(t)
+  server.settings.rotation = 'same'
+  for (let round = 0; round < 2; round++) {
+    clock.now += EXPIRED
+    server.fault(faults.empty(403))
+    const answer = await browser.get('/token')
+    isRefused(t, answer, 401, 'FST_TOKEN_LOGIN_REQUIRED')
+    isUnchanged(t, answer)
+    clock.now += 6
+    t.equal((await browser.get('/token')).status, 200)
+  }
+})
+
+test('408 says nothing of the session, however often it comes', async (t) => {
+  const { browser, clock, server } = await scene(t)
+  clock.now += EXPIRED
+  server.fault(faults.empty(408), 2)
+  for (let round = 0; round < 2; round++) {
+    const answer = await browser.get('/token')
+    isRefused(t, answer, 503, 'FST_TOKEN_SERVICE_UNAVAILABLE')
+    isUnchanged(t, answer)
+    clock.now += 31
+  }
+  t.equal((await browser.get('/token')).status, 200)
+})
+
+test('a login that cannot be stored leaves the session that was there', async (t) => {
+  const { app, browser } = await scene(t)
+  const payload = { access_token: 'x'.repeat(5000), token_type: 'Bearer' }
+  const saved = await app.inject({ method: 'POST', url: '/save', payload, headers: { cookie: browser.header } })
+  t.match(saved.json(), { code: 'FST_TOKEN_SESSION_TOO_LARGE', message: /access token 5000/ })
+  t.equal((await browser.get('/token')).status, 200)
+})
+
 for (const [name, fault] of Object.entries({ HTML: faults.html(200), 'a redirect': faults.redirect('http://127.0.0.1:1/', 301), 'a text that is no JSON': faults.notJson() })) {
   test(`expired, 200 but ${name}: 502 FST_TOKEN_SERVICE_BAD_RESPONSE, and the session is unchanged`, async (t) => {
     const all = await scene(t)

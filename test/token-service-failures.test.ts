@@ -6,7 +6,7 @@ import { faults } from './authorization-server/faults.ts'
 import { startApp } from './start-app.ts'
 import { clientSecret, first, tokenServiceBench } from './token-service-bench.ts'
 import { classifyFailure, errorOf } from '../lib/refresh/failure.ts'
-import { AnswerError } from '../lib/token-service/token-response.ts'
+import { AnswerError, judgeTokenResponse } from '../lib/token-service/token-response.ts'
 
 test('R15 to R19 what a failure of the token service means for the session', async (t) => {
   const { server, session, refresh, failure } = await tokenServiceBench(t)
@@ -196,4 +196,10 @@ test('R14 no failure tells a token, a secret or what the answer said', async (t)
     const texts = [error, failure, errorOf(failure)].map(everythingOf).join('\n')
     for (const one of secrets) t.notOk(texts.includes(one), `${title} tells nothing`)
   }
+})
+
+test('a token response with another status of success is one: its refresh token is not lost', async (t) => {
+  const body = { access_token: 'a', token_type: 'Bearer', refresh_token: 'r' }
+  const judged = await judgeTokenResponse(Response.json(body, { status: 201 }), async (answer) => ({ ...await answer.json(), token_type: 'bearer' }))
+  t.match(judged, { access_token: 'a', refresh_token: 'r' })
 })

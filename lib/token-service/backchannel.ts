@@ -99,8 +99,8 @@ function flatten (headers: Record<string, string | string[] | undefined>): Heade
 
 /** undici's errors may hold what it could not read of an answer, tokens included: only what has happened goes on. */
 function withoutAnswer (error: unknown): Error {
-  const { name, message, code } = error instanceof Error ? { code: undefined, ...error, name: error.name, message: error.message } : { name: 'Error', message: 'unknown', code: undefined }
-  return Object.assign(new Error(message), { name, code })
+  if (!(error instanceof Error)) return new Error('unknown')
+  return Object.assign(new Error(error.message), { name: error.name, code: 'code' in error ? error.code : undefined })
 }
 
 function reasonOf (error: unknown, timeout: number): string {
