@@ -30,7 +30,12 @@ export interface TokenSet {
   readonly accessTokens: readonly AccessToken[]
   readonly refreshToken?: string
   readonly idToken?: string
+  /** Whose session this is: a refreshed id_token must say the same, also where the first one was too large to keep. */
+  readonly identity?: Identity
 }
+
+/** What no refresh may change, of the first id_token (OpenID Connect Core §12.2). */
+export type Identity = Readonly<Partial<Record<typeof IDENTITY_CLAIMS[number], unknown>>>
 
 /** Which access token is wanted: none of both means the login's own. */
 export interface TokenWish {
@@ -67,7 +72,7 @@ export function firstTokenSet (response: TokenResponse, reading: Reading & { req
     startedAt: Math.floor(reading.issuedAt),
     accessTokens: [{ ...readAccessToken(response, reading, requestedScope), generation: 0 }],
     ...(response.refresh_token && { refreshToken: response.refresh_token }),
-    ...(response.id_token && { idToken: response.id_token })
+    ...readIdToken(response)
   }
 }
 
@@ -88,8 +93,16 @@ export function nextTokenSet (previous: TokenSet, response: TokenResponse, readi
       ? previous.accessTokens.map((token) => token === replaced ? fresh : token)
       : [...previous.accessTokens, fresh],
     ...(response.refresh_token && { refreshToken: response.refresh_token }),
-    ...(response.id_token && { idToken: response.id_token })
+    ...readIdToken(response),
+    ...(previous.identity && { identity: previous.identity })
   }
+}
+
+/** Whether a refreshed id_token, if there is one, is of the same issuer, subject, audience and authorized party, and of the same nonce if it has one (R46). */
+export function isSameIdentity ({ identity: before }: TokenSet, refreshed: string | undefined): boolean {
+  if (before === undefined || refreshed === undefined) return true
+  const after = readClaims(refreshed) ?? {}
+  return IDENTITY_CLAIMS.every((claim) => String(before[claim]) === String(after[claim]) || (claim === 'nonce' && after.nonce === undefined))
 }
 
 /** The token set after an answer that cannot be used, but has spent the refresh token and brought a new one. */
@@ -120,6 +133,8 @@ export function needsRefresh (token: AccessToken, now: number, refreshBeforeExpi
   return now >= token.expiresAt - window || now < token.issuedAt - CLOCK_TOLERANCE
 }
 
+const IDENTITY_CLAIMS = ['iss', 'sub', 'aud', 'azp', 'nonce'] as const
+
 /** Seconds that two readings of a clock may differ before it counts as moved. */
 const CLOCK_TOLERANCE = 60
 
@@ -138,6 +153,12 @@ export function readClaims (token: string): Record<string, unknown> | undefined 
 /** Whether this is a plain object, as JSON's top level usually is. */
 export function isRecord (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function readIdToken ({ id_token: idToken }: TokenResponse): Pick<TokenSet, 'idToken' | 'identity'> {
+  if (!idToken) return {}
+  const claims = readClaims(idToken)
+  return { idToken, ...(claims && { identity: Object.fromEntries(IDENTITY_CLAIMS.flatMap((claim) => claim in claims ? [[claim, claims[claim]]] : [])) }) }
 }
 
 function readAccessToken (response: TokenResponse, { issuedAt, defaultExpiresIn }: Reading, scope: string | undefined): Omit<AccessToken, 'generation'> {

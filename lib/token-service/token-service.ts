@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
-import { firstTokenSet, nextTokenSet, readClaims, type TokenSet, type TokenWish } from '../token-set.ts'
+import { firstTokenSet, isSameIdentity, nextTokenSet, type TokenSet, type TokenWish } from '../token-set.ts'
 import { callBackchannel } from './backchannel.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { type Metadata, over } from './metadata.ts'
@@ -70,7 +70,7 @@ export class TokenService {
     const response = await oauth.refreshTokenGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
       previous.refreshToken, { ...this.#over(dispatcher), additionalParameters })
     const tokens = await judgeTokenResponse(response, (answer) => oauth.processRefreshTokenResponse(metadata, this.#client(), answer))
-    if (!isSameIdentity(previous.idToken, tokens.id_token)) {
+    if (!isSameIdentity(previous, tokens.id_token)) {
       throw new AnswerError('the id_token is of another identity than the session', { status: 200, wrongIdentity: true, refreshToken: tokens.refresh_token })
     }
     return nextTokenSet(previous, tokens, this.reading(issuedAt), wish)
@@ -106,13 +106,4 @@ export class TokenService {
   #over (dispatcher: Dispatcher) {
     return over((url, request) => callBackchannel(dispatcher, this.#settings.requestTimeout, url, request))
   }
-}
-
-/** A refreshed id_token must be of the same issuer, subject, audience and authorized party, and of the same nonce if it has one (R46). */
-function isSameIdentity (previous: string | undefined, refreshed: string | undefined): boolean {
-  if (previous === undefined || refreshed === undefined) return true
-  const before = readClaims(previous) ?? {}
-  const after = readClaims(refreshed) ?? {}
-  return ['iss', 'sub', 'aud', 'azp'].every((claim) => String(before[claim]) === String(after[claim])) &&
-    (after.nonce === undefined || after.nonce === before.nonce)
 }
