@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici'
 import { Value } from 'typebox/value'
 import { InvalidOptions } from './errors.ts'
 import { type Options, OptionsSchema } from './options.ts'
-import { isPlainLoopback, isSecureUrl } from './secure-url.ts'
+import { insecureEndpoint, isPlainLoopback, isSecureUrl } from './secure-url.ts'
 import { isRecord } from './token-set.ts'
 
 /** What the app has brought besides the options. */
@@ -38,7 +38,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const { key, cookieName, cookie, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
-  for (const part of [candidate.metadata, candidate.login, candidate.login?.scope, candidate.logout]) Object.freeze(part)
+  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.logout]) Object.freeze(part)
   return Object.freeze({
     ...candidate,
     session: Object.freeze({
@@ -92,15 +92,11 @@ function crossFieldProblem (options: Options, { secureSession, tokenStore, names
     issuer,
     'login.callbackUri': login?.callbackUri,
     'logout.postLogoutRedirectUri': logout?.postLogoutRedirectUri,
-    'metadata.issuer': metadata?.issuer,
-    'metadata.token_endpoint': metadata?.token_endpoint,
-    'metadata.authorization_endpoint': metadata?.authorization_endpoint,
-    'metadata.revocation_endpoint': metadata?.revocation_endpoint,
-    'metadata.end_session_endpoint': metadata?.end_session_endpoint
+    'metadata.issuer': metadata?.issuer
   }
-  for (const [name, url] of Object.entries(urls)) {
-    if (url !== undefined && !isSecureUrl(url)) return `${name} must be an absolute https URL (plain http only on loopback)`
-  }
+  const endpoint = insecureEndpoint(metadata ?? {})
+  const insecure = Object.entries(urls).find(([, url]) => url !== undefined && !isSecureUrl(url))?.[0] ?? (endpoint && `metadata.${endpoint}`)
+  if (insecure !== undefined) return `${insecure} must be an absolute https URL (plain http only on loopback)`
   return loginProblem(options) ?? keyProblem(session.key, secureSession || tokenStore) ?? cookieProblem(options)
 }
 

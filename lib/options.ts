@@ -17,6 +17,10 @@ const Metadata = Type.Object({
   authorization_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log in; needed with `login`.' })),
   revocation_endpoint: Type.Optional(Type.String({ description: 'Where tokens are revoked (RFC 7009).' })),
   end_session_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log out (OpenID Connect RP-Initiated Logout).' })),
+  mtls_endpoint_aliases: Type.Optional(Type.Object({
+    token_endpoint: Type.Optional(Type.String({ description: 'In place of `token_endpoint`.' })),
+    revocation_endpoint: Type.Optional(Type.String({ description: 'In place of `revocation_endpoint`.' }))
+  }, { description: 'Where `tlsClientAuth` finds endpoints that ask for a certificate (RFC 8705 §5).' })),
   id_token_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What id_tokens are signed with; `RS256` where it is left out.' })),
   authorization_response_iss_parameter_supported: Type.Optional(Type.Boolean({ description: 'Whether the callback must name the issuer (RFC 9207).' }))
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })

@@ -49,6 +49,7 @@ test('R55 metadata that cannot be used fails the boot, naming the issuer and the
     ['without a token_endpoint', { token_endpoint: undefined }, /the document has no token_endpoint/],
     ...['token_endpoint', 'authorization_endpoint', 'revocation_endpoint', 'end_session_endpoint'].map((name): [string, Record<string, unknown>, RegExp] =>
       [`R1 with a plain http ${name}`, { [name]: 'http://idp.example.com/x' }, new RegExp(`${name} is not an https URL`)]),
+    ['R1 with a plain http alias for mutual TLS', { mtls_endpoint_aliases: { token_endpoint: 'http://idp.example.com/x' } }, /mtls_endpoint_aliases\.token_endpoint is not an https URL/],
     ['with an endpoint that is no URL', { token_endpoint: '/token' }, /token_endpoint is not an https URL/]
   ]
   for (const [title, metadata, says] of cases) {

@@ -90,6 +90,11 @@ const rules: Wrong[] = [
     options: { ...without('issuer'), metadata: { ...metadata, [name]: 'http://idp.example.com/x' } },
     says: `metadata.${name} must be an absolute https URL`
   })),
+  ...['token_endpoint', 'revocation_endpoint', 'pushed_authorization_request_endpoint'].map((name) => ({
+    title: `R1 a plain http ${name} among the aliases for mutual TLS in the metadata`,
+    options: { ...without('issuer'), metadata: { ...metadata, mtls_endpoint_aliases: { [name]: 'http://idp.example.com/x' } } },
+    says: `metadata.mtls_endpoint_aliases.${name} must be an absolute https URL`
+  })),
   { title: 'routes of login and logout that are one', options: { ...base, login: { ...login, startRedirectPath: '/auth/logout' } }, says: 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ' },
   { title: 'a login that starts where it comes back', options: { ...base, login: { ...login, startRedirectPath: '/auth/callback' } }, says: 'must differ: each is a route' },
   { title: 'login without an authorization_endpoint in the metadata', options: { ...without('issuer'), login, metadata: { issuer, token_endpoint: `${issuer}/token` } }, says: 'metadata.authorization_endpoint is required with login' },
@@ -220,8 +225,8 @@ test('the caller\'s options are left as they are, frozen ones too', async (t) =>
 })
 
 test('the checked options are frozen, all the way', async (t) => {
-  const checked = checkOptions({ ...without('issuer'), metadata, login, logout: {} }, alone)
-  for (const part of [checked, checked.session, checked.session.cookie, checked.login, checked.login?.scope, checked.logout, checked.metadata]) {
+  const checked = checkOptions({ ...without('issuer'), metadata: { ...metadata, mtls_endpoint_aliases: {} }, login, logout: {} }, alone)
+  for (const part of [checked, checked.session, checked.session.cookie, checked.login, checked.login?.scope, checked.logout, checked.metadata, checked.metadata?.mtls_endpoint_aliases]) {
     t.ok(part !== undefined && Object.isFrozen(part))
   }
 })

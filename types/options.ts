@@ -17,6 +17,13 @@ export interface TokenManagementOptions {
     revocation_endpoint?: NonNullable<Options['metadata']>['revocation_endpoint']
     /** Where the browser is sent to log out (OpenID Connect RP-Initiated Logout). */
     end_session_endpoint?: NonNullable<Options['metadata']>['end_session_endpoint']
+    /** Where `tlsClientAuth` finds endpoints that ask for a certificate (RFC 8705 §5). */
+    mtls_endpoint_aliases?: {
+      /** In place of `token_endpoint`. */
+      token_endpoint?: NonNullable<NonNullable<Options['metadata']>['mtls_endpoint_aliases']>['token_endpoint']
+      /** In place of `revocation_endpoint`. */
+      revocation_endpoint?: NonNullable<NonNullable<Options['metadata']>['mtls_endpoint_aliases']>['revocation_endpoint']
+    }
     /** What id_tokens are signed with; `RS256` where it is left out. */
     id_token_signing_alg_values_supported?: NonNullable<Options['metadata']>['id_token_signing_alg_values_supported']
     /** Whether the callback must name the issuer (RFC 9207). */

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import * as oauth from 'oauth4webapi'
 import { DiscoveryFailed } from '../errors.ts'
-import { isSecureUrl } from '../secure-url.ts'
+import { insecureEndpoint } from '../secure-url.ts'
 import type { BackchannelRequest } from './backchannel.ts'
 
 /** Metadata is asked for again after so many seconds, when it is next needed. */
@@ -50,13 +50,11 @@ async function discover (issuer: string, fetch: Fetch): Promise<oauth.Authorizat
 function checkDocument (document: oauth.AuthorizationServer, issuer: string): void {
   if (document.issuer !== issuer) throw new Error(`the document names the issuer ${document.issuer}; give that as the option issuer if it is the right one`)
   if (document.token_endpoint === undefined) throw new Error('the document has no token_endpoint')
-  for (const name of ['token_endpoint', 'authorization_endpoint', 'revocation_endpoint', 'end_session_endpoint'] as const) {
-    const endpoint = document[name]
-    if (endpoint !== undefined && !isSecureUrl(endpoint)) throw new Error(`${name} is not an https URL`)
-  }
+  const insecure = insecureEndpoint(document)
+  if (insecure !== undefined) throw new Error(`${insecure} is not an https URL`)
 }
 
-/** All traffic goes over the app's own backchannel. Plain http was judged before: only loopback passes `isSecureUrl`. */
+/** All traffic goes over the app's own backchannel. Plain http was judged before: only loopback passes `insecureEndpoint`. */
 export function over (fetch: Fetch) {
   return { [oauth.customFetch]: fetch, [oauth.allowInsecureRequests]: true }
 }
