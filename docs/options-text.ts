@@ -14,8 +14,10 @@ export interface OptionText {
 
 /** The options of the schema, in its order, groups with their members. */
 export function optionTexts (schema: TSchema = OptionsSchema, prefix = ''): OptionText[] {
-  const { properties = {}, required = [] } = schema as { properties?: Record<string, TSchema>, required?: string[] }
-  return Object.entries(properties).map(([name, property]) => {
+  const { properties, required = [], patternProperties = {} } = schema as { properties?: Record<string, TSchema>, required?: string[], patternProperties?: Record<string, TSchema> }
+  // A record has members of any name, and is shown with one that stands for all.
+  const named = Object.values(patternProperties).filter((property) => 'properties' in property).map((property) => ['<name>', property] as const)
+  return (properties === undefined ? named : Object.entries(properties)).map(([name, property]) => {
     const { description = '', default: value } = property as { description?: string, default?: unknown }
     const path = prefix + name
     return {
@@ -55,9 +57,10 @@ function member ({ path, description, defaultText, required, members }: OptionTe
   const mark = required ? '' : '?'
   const comment = `${indent}/** ${description}${defaultText === undefined ? '' : ` Default: \`${defaultText}\`.`} */`
   if (members.length === 0) return [comment, `${indent}${name}${mark}: ${typeOf(path)}`]
-  return [comment, `${indent}${name}${mark}: {`, ...members.flatMap((one) => member(one, `${indent}  `)), `${indent}}`]
+  const key = name === '<name>' ? '[name: string]' : `${name}${mark}`
+  return [comment, `${indent}${key}: {`, ...members.flatMap((one) => member(one, `${indent}  `)), `${indent}}`]
 }
 
 function typeOf (path: string): string {
-  return path.split('.').reduce((type, name, depth) => depth === 0 ? `Options['${name}']` : `NonNullable<${type}>['${name}']`, '')
+  return path.split('.').reduce((type, name, depth) => depth === 0 ? `Options['${name}']` : `NonNullable<${type}>[${name === '<name>' ? 'string' : `'${name}'`}]`, '')
 }

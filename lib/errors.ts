@@ -18,13 +18,13 @@ export const Unauthenticated = createError<[options?: ErrorOptions]>('FST_TOKEN_
 export const LoginRequired = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_REQUIRED', 'The session has ended: %s. Send the browser to the login.', 401)
 
 /** The token service is out of reach; the session is as it was. */
-export const ServiceUnavailable = createError<[seconds: number, options?: ErrorOptions]>('FST_TOKEN_SERVICE_UNAVAILABLE', 'The token service is out of reach. The session is kept; try again in %d s.', 503)
+export const ServiceUnavailable = createError<[seconds: number, options?: ErrorOptions]>('FST_TOKEN_SERVICE_UNAVAILABLE', 'The token service is out of reach; try again in %d s. No session is ended by this.', 503)
 
 /** The token service refuses the app, not the user: a matter of its configuration. */
-export const ServiceRefused = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_REFUSED', 'The token service refuses the request of this app: %s. Check the client registration and the options; the session is kept.', 502)
+export const ServiceRefused = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_REFUSED', 'The token service refuses the request of this app: %s. Check the client registration and the options; no session is ended by this.', 502)
 
 /** The answer is not a token response that can be used. */
-export const ServiceBadResponse = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_BAD_RESPONSE', 'The answer of the token service cannot be used: %s. The session is kept.', 502)
+export const ServiceBadResponse = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_BAD_RESPONSE', 'The answer of the token service cannot be used: %s. No session is ended by this.', 502)
 
 /** The store failed to read or to write; a failed read is never a logout. */
 export const StoreFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_STORE_FAILED', 'The token store failed to %s. See the cause; the session is not ended by this.', 503)
@@ -37,6 +37,12 @@ export const HeadersSent = createError<[options?: ErrorOptions]>('FST_TOKEN_HEAD
 
 /** A provider that no registration has named. */
 export const UnknownProvider = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_PROVIDER', 'No token management is registered with the name %s. Registered: %s.', 500)
+
+/** A client that no registration has named in its option `clients`. */
+export const UnknownClient = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_CLIENT', 'No client has the name %s. Declared in the option clients: %s.', 500)
+
+/** A resource or a scope that no token service would take: nothing was asked for. */
+export const InvalidParameters = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_INVALID_PARAMETERS', 'No such token can be asked for: %s.', 500)
 
 /** The callback of the login cannot be redeemed. */
 export const LoginFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_FAILED', 'The login failed: %s. Start it again.', 400)

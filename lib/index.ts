@@ -3,29 +3,35 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Dispatcher } from 'undici'
 import { decorateRequests } from './accessor.ts'
+import { ClientTokens, decorateClients } from './client-tokens.ts'
 import { refreshTokens, requireAccessToken } from './hooks.ts'
 import { login } from './login/login.ts'
 import { logout } from './login/logout.ts'
 import { type CheckedOptions, checkOptions } from './options-check.ts'
 import type { TokenManagementOptions } from '../types/options.ts'
 import type { Provider } from './provider.ts'
+import { ServiceBackOff } from './refresh/back-off.ts'
 import { memoryRefreshCoordinator } from './refresh/coordinator.ts'
 import { Refresher } from './refresh/refresher.ts'
 import { Spender } from './refresh/spender.ts'
 import { cookieSeal } from './stores/cookie-seal.ts'
 import { cookieTokenStore, forbidCaching } from './stores/cookie-token-store.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
+import { TokenCache } from './token-cache.ts'
 import { callBackchannel, createBackchannel } from './token-service/backchannel.ts'
-import { clientSecretBasic, clientSecretPost } from './token-service/client-authentication.ts'
+import { type ClientAuthentication, clientSecretBasic, clientSecretPost } from './token-service/client-authentication.ts'
 import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
 import { TokenService } from './token-service/token-service.ts'
+import { readWish } from './token-wish.ts'
 
 export type { OAuth2Token, SessionParameters, TokenParameters, Tokens } from './accessor.ts'
+export type { ClientTokenParameters } from './client-tokens.ts'
 export type { FailureClass, RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './events.ts'
 export type { TokenManagementOptions } from '../types/options.ts'
 export type { StoreContext, TokenStore } from './stores/token-store.ts'
 export type { ClientAuthentication } from './token-service/client-authentication.ts'
-export type { AccessToken, TokenResponse, TokenSet, TokenWish } from './token-set.ts'
+export type { AccessToken, TokenResponse, TokenSet } from './token-set.ts'
+export type { TokenWish } from './token-wish.ts'
 
 /** What the registrations of one context share. */
 interface Registry {
@@ -33,6 +39,8 @@ interface Registry {
   /** The session cookies by provider, and all of them as one store: for where the app brings none of its own. */
   readonly cookies: Map<string, TokenStore>
   readonly cookieStore: TokenStore
+  /** The clients of all registrations, by name. */
+  readonly clients: Map<string, ClientTokens>
 }
 
 const kRegistry = Symbol('fastify-token-management.registry')
@@ -42,20 +50,20 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const options = checkOptions(given, {
     secureSession: fastify.hasDecorator('encodeSecureSession'),
     tokenStore: hasOwnStore(fastify, registry),
-    names: [...registry.providers.keys()]
+    names: [...registry.providers.keys()],
+    clients: [...registry.clients.keys()]
   })
   const { name, clientId, clock } = options
 
   const dispatcher = decorateBackchannel(fastify, options)
-  const tokenService = new TokenService({
-    ...options,
-    metadata: await metadataOf(options, dispatcher, fastify),
-    clientAuthentication: options.clientAuthentication ?? clientSecretBasic(options.clientSecret ?? '')
-  })
+  const metadata = await metadataOf(options, dispatcher, fastify)
+  const tokenServiceOf = ({ clientId, ...how }: Credentials) => new TokenService({ ...options, metadata, clientId, clientAuthentication: authenticationOf(how) })
+  const tokenService = tokenServiceOf(options)
   await decorateTokenStore(fastify, options, registry)
 
   const coordinator = memoryRefreshCoordinator(options.graceSeconds, clock)
-  const spender = new Spender({ ...options, provider: name, tokenService, coordinator, log: fastify.log })
+  const service = new ServiceBackOff(clock)
+  const spender = new Spender({ ...options, provider: name, tokenService, coordinator, service, log: fastify.log })
   const refresher = new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock)
   const { backchannel } = fastify
   const provider: Provider = {
@@ -68,9 +76,21 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     backchannelFor: (server) => server.backchannel === backchannel ? dispatcher : server.backchannel
   }
   registry.providers.set(name, provider)
+  const cache = new TokenCache({ ...options, service, log: fastify.log })
+  for (const [name, { scope, resource, parameters, clientId, ...how }] of Object.entries(options.clients)) {
+    registry.clients.set(name, new ClientTokens({
+      name,
+      wish: readWish({ resource, scope: scope?.join(' ') }),
+      parameters,
+      tokenService: clientId === undefined ? tokenService : tokenServiceOf({ clientId, ...how }),
+      cache,
+      backchannelFor: provider.backchannelFor
+    }))
+  }
 
   if (registry.providers.size === 1) {
     decorateRequests(fastify, registry.providers)
+    decorateClients(fastify, registry.clients)
     fastify.decorate('refreshTokens', refreshTokens)
     fastify.decorate('requireAccessToken', requireAccessToken)
     if (options.refresh !== 'manual') fastify.addHook(options.refresh, refreshTokens)
@@ -79,10 +99,17 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   if (options.logout) await fastify.register(logout, { provider, clientId, logout: options.logout })
 }
 
+/** Who a client is, and how it says so: a secret alone means `client_secret_basic`. */
+type Credentials = Pick<CheckedOptions, 'clientId' | 'clientSecret' | 'clientAuthentication'>
+
+function authenticationOf ({ clientAuthentication, clientSecret = '' }: Omit<Credentials, 'clientId'>): ClientAuthentication {
+  return clientAuthentication ?? clientSecretBasic(clientSecret)
+}
+
 function registryOf (fastify: FastifyInstance): Registry {
   if (!fastify.hasDecorator(kRegistry)) {
     const cookies = new Map<string, TokenStore>()
-    fastify.decorate(kRegistry, { providers: new Map(), cookies, cookieStore: storeByProvider(cookies) })
+    fastify.decorate(kRegistry, { providers: new Map(), cookies, cookieStore: storeByProvider(cookies), clients: new Map() })
   }
   return fastify.getDecorator<Registry>(kRegistry)
 }

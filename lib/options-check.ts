@@ -2,8 +2,10 @@ import type { Dispatcher } from 'undici'
 import { Value } from 'typebox/value'
 import { InvalidOptions } from './errors.ts'
 import { type Options, OptionsSchema } from './options.ts'
+import { isReserved } from './reserved-parameters.ts'
 import { insecureEndpoint, isPlainLoopback, isSecureUrl } from './secure-url.ts'
 import { isRecord } from './token-set.ts'
+import { isResource } from './token-wish.ts'
 
 /** What the app has brought besides the options. */
 export interface Surroundings {
@@ -13,6 +15,8 @@ export interface Surroundings {
   readonly tokenStore: boolean
   /** The names of earlier registrations. */
   readonly names: readonly string[]
+  /** The names of their clients. */
+  readonly clients: readonly string[]
 }
 
 /** The options with everything filled in that follows from them. */
@@ -38,7 +42,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const { key, cookieName, cookie, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
-  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.logout]) Object.freeze(part)
+  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.logout, candidate.clients]) Object.freeze(part)
   return Object.freeze({
     ...candidate,
     session: Object.freeze({
@@ -81,7 +85,7 @@ function dotted (instancePath: string): string {
   return instancePath.slice(1).replaceAll('/', '.')
 }
 
-function crossFieldProblem (options: Options, { secureSession, tokenStore, names }: Surroundings): string | undefined {
+function crossFieldProblem (options: Options, { secureSession, tokenStore, names, clients }: Surroundings): string | undefined {
   if (names.includes(options.name)) return `name must differ from the other registrations' (${names.join(', ')})`
   const { issuer, metadata, login, logout, session } = options
   if (!issuer === !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
@@ -97,7 +101,7 @@ function crossFieldProblem (options: Options, { secureSession, tokenStore, names
   const endpoint = insecureEndpoint(metadata ?? {})
   const insecure = Object.entries(urls).find(([, url]) => url !== undefined && !isSecureUrl(url))?.[0] ?? (endpoint && `metadata.${endpoint}`)
   if (insecure !== undefined) return `${insecure} must be an absolute https URL (plain http only on loopback)`
-  return loginProblem(options) ?? keyProblem(session.key, secureSession || tokenStore) ?? cookieProblem(options)
+  return loginProblem(options) ?? clientsProblem(options, clients) ?? keyProblem(session.key, secureSession || tokenStore) ?? cookieProblem(options)
 }
 
 function loginProblem ({ login, logout, metadata }: Options): string | undefined {
@@ -109,6 +113,19 @@ function loginProblem ({ login, logout, metadata }: Options): string | undefined
   if (metadata && !metadata.authorization_endpoint) return 'metadata.authorization_endpoint is required with login'
   if (!login.saveTokens && !login.onTokens) return 'login.onTokens is required where login.saveTokens is false: nobody else takes the tokens'
   if (login.saveTokens && login.onTokens) return 'login.onTokens is only called where login.saveTokens is false; use login.onLogin'
+  return undefined
+}
+
+function clientsProblem ({ clients }: Options, taken: readonly string[]): string | undefined {
+  for (const [name, { clientId, clientSecret, clientAuthentication, resource, parameters }] of Object.entries(clients)) {
+    const path = `clients.${name}`
+    if (taken.includes(name)) return `${path}: another registration has a client of that name`
+    const ways = [clientSecret, clientAuthentication].filter((way) => way !== undefined).length
+    if (ways !== (clientId === undefined ? 0 : 1)) return `${path}: clientId comes with one of clientSecret and clientAuthentication, and these with it`
+    if (resource !== undefined && !isResource(resource)) return `${path}.resource must be an absolute URI without a fragment`
+    const reserved = Object.keys(parameters ?? {}).find(isReserved)
+    if (reserved !== undefined) return `${path}.parameters.${reserved} is set by this plugin itself`
+  }
   return undefined
 }
 

@@ -52,6 +52,15 @@ const Logout = Type.Object({
   postLogoutRedirectUri: Type.Optional(Type.String({ description: 'Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`.' }))
 }, { additionalProperties: false, description: 'The logout route; there with `login`, or when given.' })
 
+const Client = Type.Object({
+  scope: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { description: 'What its tokens are for; default: what the provider gives it.' })),
+  resource: Type.Optional(Type.String({ description: 'The API that its tokens are for (RFC 8707): an absolute URI without a fragment.' })),
+  parameters: Type.Optional(parameters({ description: 'What else its token requests hold, such as Auth0\'s `audience`.' })),
+  clientId: Type.Optional(Type.String({ minLength: 1, description: 'Another client than the provider\'s own; comes with `clientSecret` or `clientAuthentication`.' })),
+  clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates that client with `client_secret_basic`.' })),
+  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else that client authenticates.' }))
+}, { additionalProperties: false, description: 'What the client is asked for with, and as whom.' })
+
 /** The schema of the plugin's options. All times are in seconds. */
 export const OptionsSchema = Type.Object({
   issuer: Type.Optional(Type.String({ description: 'The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, RFC 8414). This or `metadata` is required.' })),
@@ -59,6 +68,7 @@ export const OptionsSchema = Type.Object({
   clientId: Type.String({ minLength: 1, description: 'The client, as registered at the provider.' }),
   clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
   clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `clientSecretPost(secret)`, `clientSecretBasic(secret)`.' })),
+  clients: Type.Record(Type.String({ minLength: 1 }), Client, { default: {}, description: 'Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken(\'orders\')`. Their names differ across registrations.' }),
   name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),
   session: Session,
   refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
@@ -85,6 +95,11 @@ function seconds (options: { default?: number, description: string }) {
 
 function path (options: { default: string, description: string }) {
   return Type.String({ ...options, pattern: '^/' })
+}
+
+/** Extra parameters of a request; what is reserved is refused in `options-check.ts`. */
+function parameters (options: { description: string }) {
+  return Type.Record(Type.String(), Type.String(), options)
 }
 
 function key (options: { description: string }) {

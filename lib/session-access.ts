@@ -3,7 +3,8 @@ import { tell } from './events.ts'
 import type { Provider } from './provider.ts'
 import { errorOf } from './refresh/failure.ts'
 import type { StoreContext, TokenStore } from './stores/token-store.ts'
-import { type AccessToken, findAccessToken, firstTokenSet, type TokenResponse, type TokenSet, type TokenWish } from './token-set.ts'
+import { type AccessToken, findAccessToken, firstTokenSet, type TokenResponse, type TokenSet } from './token-set.ts'
+import { readWish, type TokenWish } from './token-wish.ts'
 
 /** Which access token of the session. */
 export interface TokenRequest extends TokenWish {
@@ -33,12 +34,12 @@ export class SessionAccess {
    * @throws FST_TOKEN_UNAUTHENTICATED, FST_TOKEN_LOGIN_REQUIRED, FST_TOKEN_SERVICE_UNAVAILABLE, FST_TOKEN_SERVICE_REFUSED,
    * FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
    */
-  async current ({ resource, scope, forceRenewal }: TokenRequest): Promise<{ tokens: TokenSet, token: AccessToken }> {
+  async current ({ forceRenewal, ...asked }: TokenRequest): Promise<{ tokens: TokenSet, token: AccessToken }> {
+    const wish = readWish(asked)
     const stored = await this.#tokens()
     if (stored === null) throw new Unauthenticated()
     const outcome = await this.#provider.refresher.obtain(stored, {
-      ...(resource !== undefined && { resource }),
-      ...(scope !== undefined && { scope }),
+      ...wish,
       forceRenewal,
       dispatcher: this.#provider.backchannelFor(this.#context.request.server),
       maySpend: this.#isWritable()
@@ -50,7 +51,7 @@ export class SessionAccess {
       return outcome
     }
     const { tokens, failure } = outcome
-    const token = findAccessToken(tokens, { resource, scope })
+    const token = findAccessToken(tokens, wish)
     if (token !== undefined && token === this.#renewed && !forceRenewal && !failure.endsSession) return { tokens, token }
     throw errorOf(failure)
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { TokenWish } from './token-wish.ts'
 
 /** One access token, and what it is for. Times are seconds since the epoch. */
 export interface AccessToken {
@@ -37,14 +38,6 @@ export interface TokenSet {
 /** What no refresh may change, of the first id_token (OpenID Connect Core §12.2). */
 export type Identity = Readonly<Partial<Record<typeof IDENTITY_CLAIMS[number], unknown>>>
 
-/** Which access token is wanted: none of both means the login's own. */
-export interface TokenWish {
-  /** An absolute URI without a fragment (RFC 8707 §2). */
-  readonly resource?: string
-  /** Space-separated, and never more than was granted at login (RFC 6749 §6). */
-  readonly scope?: string
-}
-
 /** A successful answer of a token endpoint (RFC 6749 §5.1). Unknown members are ignored. */
 export interface TokenResponse {
   readonly access_token: string
@@ -74,6 +67,11 @@ export function firstTokenSet (response: TokenResponse, reading: Reading & { req
     ...(response.refresh_token && { refreshToken: response.refresh_token }),
     ...readIdToken(response)
   }
+}
+
+/** An access token that belongs to no token set: of a client, and of an exchange. */
+export function loneAccessToken (response: TokenResponse, reading: Reading, { resource, scope }: TokenWish): AccessToken {
+  return { ...readAccessToken(response, reading, scope), generation: 0, ...(resource && { resource }) }
 }
 
 /** The token set after a refresh: what the answer leaves out is kept (R10, R11, R47), but never an old expiry (R9). */

@@ -19,13 +19,16 @@ const floors: Record<string, number> = {
   'lib/provider.ts': 4,
   'lib/refresh/': 3,
   'lib/client-tokens.ts': 3,
+  'lib/token-cache.ts': 3,
   'lib/stores/': 2,
   'lib/token-service/': 2,
   'lib/token-set.ts': 1,
+  'lib/token-wish.ts': 1,
   'lib/events.ts': 1,
   'lib/options.ts': 1,
   'lib/options-check.ts': 1,
   'lib/errors.ts': 0,
+  'lib/reserved-parameters.ts': 0,
   'lib/diagnostics.ts': 0,
   'lib/secure-url.ts': 0
 }

@@ -12,7 +12,7 @@ const key = Buffer.alloc(32, 'k')
 const base = { issuer, clientId: 'web', clientSecret: secret, session: { key } }
 const login = { callbackUri: 'https://app.example.com/auth/callback', scope: ['openid'] }
 const metadata = { issuer, token_endpoint: `${issuer}/token`, authorization_endpoint: `${issuer}/authorize` }
-const alone = { secureSession: false, tokenStore: false, names: [] }
+const alone = { secureSession: false, tokenStore: false, names: [], clients: [] }
 
 /** Registers as an app written in JavaScript may: with anything as options. */
 async function bootProblem (options: unknown): Promise<Error> {
@@ -100,6 +100,12 @@ const rules: Wrong[] = [
   { title: 'login without an authorization_endpoint in the metadata', options: { ...without('issuer'), login, metadata: { issuer, token_endpoint: `${issuer}/token` } }, says: 'metadata.authorization_endpoint is required with login' },
   { title: 'tokens of a login that nobody takes', options: { ...base, login: { ...login, saveTokens: false } }, says: 'login.onTokens is required where login.saveTokens is false' },
   { title: 'onTokens that is never called', options: { ...base, login: { ...login, onTokens () {} } }, says: 'use login.onLogin' },
+  { title: 'a client with an unknown option', options: { ...base, clients: { orders: { audience: 'x' } } }, says: 'clients.orders.audience: no such option' },
+  { title: 'R29 a client whose resource has a fragment', options: { ...base, clients: { orders: { resource: 'https://api.example.com/#a' } } }, says: 'clients.orders.resource must be an absolute URI without a fragment' },
+  { title: 'a client of its own without a secret', options: { ...base, clients: { orders: { clientId: 'machine' } } }, says: 'clients.orders: clientId comes with one of clientSecret and clientAuthentication' },
+  { title: 'a client with two secrets', options: { ...base, clients: { orders: { clientId: 'machine', clientSecret: secret, clientAuthentication: clientSecretPost(secret) } } }, says: 'clients.orders: clientId comes with one of' },
+  { title: 'a client whose secret is nobody\'s', options: { ...base, clients: { orders: { clientSecret: secret } } }, says: 'clients.orders: clientId comes with one of' },
+  { title: 'a client with a reserved parameter', options: { ...base, clients: { orders: { parameters: { grant_type: 'password' } } } }, says: 'clients.orders.parameters.grant_type is set by this plugin itself' },
   { title: 'no session key', options: without('session'), says: 'session.key is required: 32 random bytes, from node -e' },
   { title: 'an empty array of keys', options: { ...base, session: { key: [] } }, says: 'session.key must hold at least one key' },
   { title: 'a cookie with __Host- and a domain', options: withSession({ cookie: { domain: 'example.com' } }), says: 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName' },
@@ -151,6 +157,7 @@ test('the defaults are those of the schema', async (t) => {
     issuer,
     clientId: 'web',
     clientSecret: secret,
+    clients: {},
     name: 'default',
     refreshBeforeExpiration: 60,
     refresh: 'onRequest',

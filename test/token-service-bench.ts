@@ -6,7 +6,8 @@ import type { Settings } from './authorization-server/settings.ts'
 import { signingAlgorithm } from './authorization-server/signer.ts'
 import { clientSecretBasic } from '../lib/index.ts'
 import { TokenService, type TokenServiceSettings } from '../lib/token-service/token-service.ts'
-import { firstTokenSet, type TokenSet, type TokenWish } from '../lib/token-set.ts'
+import { firstTokenSet, type TokenSet } from '../lib/token-set.ts'
+import type { TokenWish } from '../lib/token-wish.ts'
 
 /** Of the client: with a space, so that encoding it matters. */
 export const clientSecret = 'a client secret'

@@ -43,6 +43,14 @@ export async function registers (app: FastifyInstance): Promise<void> {
   await app.register(tokenManagement, { ...options, metadata: { issuer: 'https://idp.example.com' } })
 }
 
+/** Clients are declared by any name. */
+export const clients: TokenManagementOptions['clients'] = {
+  orders: {},
+  'stock levels': { scope: ['read'], resource: 'https://api.example.com', parameters: { audience: 'stock' }, clientId: 'machine', clientAuthentication: clientSecretPost('secret') },
+  // @ts-expect-error no such option of a client
+  prices: { audience: 'x' }
+}
+
 /** The callbacks know what they get. */
 export const callbacks: TokenManagementOptions = {
   ...options,
@@ -111,6 +119,13 @@ export async function asks (request: FastifyRequest): Promise<void> {
 export async function decorated (app: FastifyInstance): Promise<void> {
   exactly<TokenStore>()(app.tokenStore, true)
   exactly<Dispatcher>()(app.backchannel, true)
+  const token = await app.clientAccessToken('orders')
+  exactly<string>()(token, true)
+  await app.clientAccessToken('orders', { forceRenewal: token, resource: 'https://api.example.com', scope: 'read' })
+  // @ts-expect-error a client has no user and no session
+  await app.clientAccessToken('orders', { provider: 'github' })
+  // @ts-expect-error the name is required
+  await app.clientAccessToken()
   app.get('/a', { onRequest: app.requireAccessToken }, () => ({}))
   app.get('/b', { preHandler: [app.refreshTokens], config: { tokens: { provider: 'github', resource: 'https://api.example.com', scope: 'orders' } } }, () => ({}))
   app.get('/c', { config: { tokens: false } }, () => ({}))

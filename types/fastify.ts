@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { TokenParameters, Tokens } from '../lib/accessor.ts'
+import type { ClientTokenParameters } from '../lib/client-tokens.ts'
 import type { refreshTokens, requireAccessToken } from '../lib/hooks.ts'
 import type { TokenStore } from '../lib/stores/token-store.ts'
 
@@ -9,6 +10,15 @@ declare module 'fastify' {
     readonly tokenStore: TokenStore
     /** The HTTP client to the token service in force: the app's own, or the plugin's pool. */
     readonly backchannel: Dispatcher
+    /**
+     * The current access token of a client of the option `clients`: for the app itself, and no user.
+     *
+     * @throws FST_TOKEN_UNKNOWN_CLIENT (500), FST_TOKEN_INVALID_PARAMETERS (500), FST_TOKEN_SERVICE_UNAVAILABLE (503),
+     * FST_TOKEN_SERVICE_REFUSED (502), FST_TOKEN_SERVICE_BAD_RESPONSE (502)
+     * @example
+     * const token = await app.clientAccessToken('orders')
+     */
+    clientAccessToken (name: string, parameters?: ClientTokenParameters): Promise<string>
     /** Hook: refreshes the tokens if it is time; fails no request. */
     readonly refreshTokens: typeof refreshTokens
     /** Hook: a guard that ends requests without a current access token. */

@@ -35,6 +35,24 @@ export interface TokenManagementOptions {
   clientSecret?: Options['clientSecret']
   /** How else the client authenticates: `clientSecretPost(secret)`, `clientSecretBasic(secret)`. */
   clientAuthentication?: Options['clientAuthentication']
+  /** Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken('orders')`. Their names differ across registrations. */
+  clients?: {
+    /** What the client is asked for with, and as whom. */
+    [name: string]: {
+      /** What its tokens are for; default: what the provider gives it. */
+      scope?: NonNullable<NonNullable<Options['clients']>[string]>['scope']
+      /** The API that its tokens are for (RFC 8707): an absolute URI without a fragment. */
+      resource?: NonNullable<NonNullable<Options['clients']>[string]>['resource']
+      /** What else its token requests hold, such as Auth0's `audience`. */
+      parameters?: NonNullable<NonNullable<Options['clients']>[string]>['parameters']
+      /** Another client than the provider's own; comes with `clientSecret` or `clientAuthentication`. */
+      clientId?: NonNullable<NonNullable<Options['clients']>[string]>['clientId']
+      /** Authenticates that client with `client_secret_basic`. */
+      clientSecret?: NonNullable<NonNullable<Options['clients']>[string]>['clientSecret']
+      /** How else that client authenticates. */
+      clientAuthentication?: NonNullable<NonNullable<Options['clients']>[string]>['clientAuthentication']
+    }
+  }
   /** The name of the provider; needed from the second registration on. Default: `'default'`. */
   name?: Options['name']
   /** The session cookie. */

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
-import { type AccessToken, findAccessToken, isExpired, needsRefresh, type TokenSet, type TokenWish } from '../token-set.ts'
+import { type AccessToken, findAccessToken, isExpired, needsRefresh, type TokenSet } from '../token-set.ts'
+import type { TokenWish } from '../token-wish.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, RefreshFailure } from './failure.ts'
 import type { Spender } from './spender.ts'

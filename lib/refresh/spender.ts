@@ -3,8 +3,9 @@ import type { Dispatcher } from 'undici'
 import { type RefreshedEvent, type RefreshFailedEvent, type SessionEndedEvent, tell } from '../events.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 import type { TokenService } from '../token-service/token-service.ts'
-import { findAccessToken, isExpired, salvagedTokenSet, type TokenSet, type TokenWish } from '../token-set.ts'
-import { ServiceBackOff, TokenBackOff } from './back-off.ts'
+import { findAccessToken, isExpired, salvagedTokenSet, type TokenSet } from '../token-set.ts'
+import type { TokenWish } from '../token-wish.ts'
+import { type ServiceBackOff, TokenBackOff } from './back-off.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, isAnswer, RefreshFailure } from './failure.ts'
 import { askPatiently } from './retry.ts'
@@ -13,6 +14,8 @@ export interface SpenderSettings {
   readonly provider: string
   readonly tokenService: TokenService
   readonly coordinator: RefreshCoordinator
+  /** The back-off that all requests to this token service share. */
+  readonly service: ServiceBackOff
   readonly graceSeconds: number
   readonly retryAmbiguous: boolean
   readonly clock: () => number
@@ -31,7 +34,7 @@ export class Spender {
 
   constructor (settings: SpenderSettings) {
     this.#settings = settings
-    this.#service = new ServiceBackOff(settings.clock)
+    this.#service = settings.service
     this.#refused = new TokenBackOff(settings.graceSeconds, settings.clock)
   }
 

@@ -1,6 +1,7 @@
 import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
-import { firstTokenSet, isSameIdentity, nextTokenSet, type TokenSet, type TokenWish } from '../token-set.ts'
+import { type AccessToken, firstTokenSet, isSameIdentity, loneAccessToken, nextTokenSet, type TokenSet } from '../token-set.ts'
+import type { TokenWish } from '../token-wish.ts'
 import { callBackchannel } from './backchannel.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { type Metadata, over } from './metadata.ts'
@@ -66,14 +67,27 @@ export class TokenService {
   async refresh (previous: TokenSet & { refreshToken: string }, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
     const { metadata } = this
     const issuedAt = this.#settings.clock()
-    const additionalParameters = { ...(wish.resource && { resource: wish.resource }), ...(wish.scope && { scope: wish.scope }) }
     const response = await oauth.refreshTokenGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
-      previous.refreshToken, { ...this.#over(dispatcher), additionalParameters })
+      previous.refreshToken, { ...this.#over(dispatcher), additionalParameters: asked(wish) })
     const tokens = await judgeTokenResponse(response, (answer) => oauth.processRefreshTokenResponse(metadata, this.#client(), answer))
     if (!isSameIdentity(previous, tokens.id_token)) {
       throw new AnswerError('the id_token is of another identity than the session', { status: 200, wrongIdentity: true, refreshToken: tokens.refresh_token })
     }
     return nextTokenSet(previous, tokens, this.reading(issuedAt), wish)
+  }
+
+  /**
+   * A token for the app itself, and no user (RFC 6749 §4.4).
+   *
+   * @throws BackchannelError, AnswerError
+   */
+  async clientCredentials (wish: TokenWish, parameters: Readonly<Record<string, string>> | undefined, dispatcher: Dispatcher): Promise<AccessToken> {
+    const { metadata } = this
+    const issuedAt = this.#settings.clock()
+    const response = await oauth.clientCredentialsGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
+      { ...parameters, ...asked(wish) }, this.#over(dispatcher))
+    const tokens = await judgeTokenResponse(response, (answer) => oauth.processClientCredentialsResponse(metadata, this.#client(), answer))
+    return loneAccessToken(tokens, this.reading(issuedAt), wish)
   }
 
   /**
@@ -106,4 +120,9 @@ export class TokenService {
   #over (dispatcher: Dispatcher) {
     return over((url, request) => callBackchannel(dispatcher, this.#settings.requestTimeout, url, request))
   }
+}
+
+/** The parameters of a wish, where it has any. */
+function asked ({ resource, scope }: TokenWish): Record<string, string> {
+  return { ...(resource && { resource }), ...(scope && { scope }) }
 }

@@ -1,5 +1,6 @@
 import type { Answer } from './answer.ts'
 import { authenticateClient } from './client-authentication.ts'
+import { clientCredentials } from './client-credentials.ts'
 import { formOf, required, type Form } from './form.ts'
 import { OAuthError } from './oauth-error.ts'
 import type { Realm } from './realm.ts'
@@ -12,7 +13,8 @@ type GrantType = (realm: Realm, form: Form) => Promise<TokenResponse>
 
 const grants = new Map<string, GrantType>([
   ['authorization_code', redeemCode],
-  ['refresh_token', refresh]
+  ['refresh_token', refresh],
+  ['client_credentials', clientCredentials]
 ])
 
 export async function tokenEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
