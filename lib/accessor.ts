@@ -40,7 +40,10 @@ export interface Tokens {
   save (response: TokenResponse | OAuth2Token, parameters?: SessionParameters): Promise<TokenSet>
   /** Ends the session here; the provider is not told. A refresh in flight does not bring it back. */
   clear (parameters?: SessionParameters): Promise<void>
-  /** Revokes the newest refresh token of the session at the provider, as well as that goes (RFC 7009), and ends the session here. */
+  /**
+   * Revokes the newest refresh token of the session and then its access tokens at the provider (RFC 7009), as well as that
+   * goes within `requestTimeout`, and ends the session here.
+   */
   revoke (parameters?: SessionParameters): Promise<void>
 }
 

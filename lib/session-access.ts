@@ -2,6 +2,7 @@ import { HeadersSent, hasCode, ServiceBadResponse, StoreFailed, Unauthenticated 
 import { tell } from './events.ts'
 import type { Provider } from './provider.ts'
 import { errorOf } from './refresh/failure.ts'
+import { revocableTokens } from './revocation.ts'
 import type { StoreContext, TokenStore } from './stores/token-store.ts'
 import { type AccessToken, findAccessToken, firstTokenSet, type TokenResponse, type TokenSet } from './token-set.ts'
 import { readWish, type TokenWish } from './token-wish.ts'
@@ -80,15 +81,13 @@ export class SessionAccess {
 
   /** @returns what has ended. */
   async revoke (): Promise<TokenSet | null> {
-    const { coordinator, tokenService, backchannelFor } = this.#provider
+    const { coordinator, tokenService, backchannelFor, clock } = this.#provider
     const tokens = await this.#readable()
     if (tokens !== null) {
       coordinator.end(tokens.sessionId)
-      const { refreshToken, accessTokens: [login] } = coordinator.successorOf(tokens) ?? tokens
-      const dispatcher = backchannelFor(this.#context.request.server)
       try {
-        if (refreshToken !== undefined) await tokenService.revoke(refreshToken, 'refresh_token', dispatcher)
-        else if (login !== undefined) await tokenService.revoke(login.accessToken, 'access_token', dispatcher)
+        const newest = coordinator.successorOf(tokens) ?? tokens
+        await tokenService.revoke(revocableTokens(newest, clock()), backchannelFor(this.#context.request.server))
       } catch (error) {
         this.#context.request.log.warn({ err: error }, 'The session is ended here, but its tokens could not be revoked at the provider')
       }

@@ -66,7 +66,7 @@ for (const by of ['option', 'decorator'] as const) {
     const browser = await test.login()
     t.equal(await refreshAt(test, browser, '/inner'), 200)
     await browser.post('/revoke')
-    t.strictSame(agent.paths, ['/.well-known/openid-configuration', '/token', '/revoke'])
+    t.strictSame(agent.paths, ['/.well-known/openid-configuration', '/token', '/revoke', '/revoke'])
     t.strictSame(server.requests.map(({ url }) => url.pathname), agent.paths, 'nothing went past it')
     await test.app.close()
     t.notOk(await isClosed(agent, server.issuer))
@@ -101,7 +101,7 @@ test('in an encapsulated context the nearest decorator wins', async (t) => {
   for (const path of ['/inner', '/innermost', '/token']) t.equal(await refreshAt(test, browser, path), 200)
   await browser.post('/revoke')
   t.strictSame(outer.paths, ['/.well-known/openid-configuration', '/token'])
-  t.strictSame(inner.paths, ['/token', '/revoke'])
+  t.strictSame(inner.paths, ['/token', '/revoke', '/revoke'])
   t.strictSame(innermost.paths, ['/token'])
 })
 

@@ -32,7 +32,7 @@ async function isOver (t: Test, browser: Browser, old: Browser): Promise<void> {
   }
 }
 
-test('R22 a logout revokes the refresh token, clears the cookie, and sends the browser to the provider', async (t) => {
+test('R22 a logout revokes the refresh token, then the access token, clears the cookie, and sends the browser to the provider', async (t) => {
   const ended: unknown[] = []
   const { server, browser, token } = await loggedIn(t, {
     logout: { postLogoutRedirectUri: 'http://127.0.0.1:3000/bye' },
@@ -50,9 +50,12 @@ test('R22 a logout revokes the refresh token, clears the cookie, and sends the b
   const atProvider = await fetch(answer.headers.get('location') ?? '', { redirect: 'manual' })
   t.equal(atProvider.headers.get('location'), 'http://127.0.0.1:3000/bye', 'the provider takes it')
 
-  const [revocation] = server.requestsTo('revocation')
-  t.match(revocation, { status: 200, clientAuthentication: 'client_secret_basic', params: { token: newestRefreshToken, token_type_hint: 'refresh_token' } })
-  t.equal(server.revocations, 1)
+  const revocations = server.requestsTo('revocation')
+  t.match(revocations, [
+    { status: 200, clientAuthentication: 'client_secret_basic', params: { token: newestRefreshToken, token_type_hint: 'refresh_token' } },
+    { status: 200, clientAuthentication: 'client_secret_basic', params: { token, token_type_hint: 'access_token' } }
+  ])
+  t.equal(revocations.length, 2)
   t.equal(server.isAlive(token), false)
   t.match(answer.setCookies, [/^tokens=; Max-Age=0; Path=\/; HttpOnly; SameSite=Lax$/])
   await isOver(t, browser, old)
@@ -129,6 +132,15 @@ for (const [what, fault] of failures) {
     t.notOk(log.some((line) => line.includes(newestRefreshToken)), 'R14')
   })
 }
+
+test('R24 a service that revokes no access tokens is no failure', async (t) => {
+  const { server, browser, token, log } = await loggedIn(t)
+  for (const fault of [{}, faults.oauthError('unsupported_token_type')]) server.fault(fault, 1, 'revocation')
+  t.equal((await browser.post('/auth/logout')).status, 303)
+  t.equal(server.isAlive(token), false)
+  t.equal(server.revocations, 2)
+  t.notOk(log.some((line) => line.includes('could not be revoked')))
+})
 
 test('R23 a token that the provider does not know any more is no failure', async (t) => {
   const { server, browser, token, log } = await loggedIn(t)
@@ -266,7 +278,7 @@ test('whatever a logout has in its body says nothing, and breaks nothing', async
       t.equal(answer.status, 303, `${what}${parsesForms ? ', in an app that parses forms' : ''}`)
       t.equal(browser.cookies.size, 0)
     }
-    t.equal(server.revocations, bodies.length)
+    t.equal(server.revocations, 2 * bodies.length)
     const echoed = await app.inject({ method: 'POST', url: '/echo', headers: { 'content-type': formType }, payload: 'a=b' })
     t.equal(echoed.statusCode, parsesForms ? 200 : 415, 'the app parses what it did before')
   }

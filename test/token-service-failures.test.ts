@@ -1,12 +1,14 @@
 import { inspect } from 'node:util'
 import { processRefreshTokenResponse } from 'oauth4webapi'
 import { test } from 'tap'
+import { drip } from './authorization-server/answer.ts'
 import { startAuthorizationServer } from './authorization-server/authorization-server.ts'
 import type { Fault } from './authorization-server/fault-queue.ts'
 import { faults } from './authorization-server/faults.ts'
 import { startApp } from './start-app.ts'
 import { clientSecret, first, tokenServiceBench } from './token-service-bench.ts'
 import { classifyFailure, errorOf } from '../lib/refresh/failure.ts'
+import { revocableTokens } from '../lib/revocation.ts'
 import { AnswerError, judgeTokenResponse } from '../lib/token-service/token-response.ts'
 
 test('R15 to R19 what a failure of the token service means for the session', async (t) => {
@@ -112,7 +114,7 @@ test('R46 a refreshed id_token of another issuer, subject, audience or party is 
 test('R22 R23 a revocation names the token and its kind, authenticates, and takes 200 for an answer', async (t) => {
   const { server, service, dispatcher, session } = await tokenServiceBench(t)
   const { refreshToken } = await session()
-  await service.revoke(refreshToken, 'refresh_token', dispatcher)
+  await service.revoke([{ token: refreshToken, hint: 'refresh_token' }], dispatcher)
   t.match(first(server.requestsTo('revocation')), {
     method: 'POST',
     headers: { authorization: /^Basic / },
@@ -120,20 +122,36 @@ test('R22 R23 a revocation names the token and its kind, authenticates, and take
     clientAuthentication: 'client_secret_basic'
   })
   t.notOk(server.isAlive(refreshToken))
-  await service.revoke('unknown', 'access_token', dispatcher)
+  await service.revoke([{ token: 'unknown', hint: 'access_token' }], dispatcher)
   t.equal(server.revocations, 2)
 })
 
 test('R23 R24 a revocation that fails says why, and without an endpoint there is nothing to call', async (t) => {
   const { server, service, dispatcher } = await tokenServiceBench(t)
   server.fault(faults.retryAfter(503, 5), 1, 'revocation')
-  t.match(await service.revoke('x', 'refresh_token', dispatcher).catch((error: unknown) => error), { name: 'AnswerError', status: 503, retryAfter: 5 })
-  server.fault(faults.oauthError('unsupported_token_type'), 1, 'revocation')
-  t.match(await service.revoke('x', 'refresh_token', dispatcher).catch((error: unknown) => error), { name: 'AnswerError', error: 'unsupported_token_type' })
+  t.match(await service.revoke([{ token: 'x', hint: 'refresh_token' }], dispatcher).catch((error: unknown) => error), { name: 'AnswerError', status: 503, retryAfter: 5 })
+  server.fault(faults.oauthError('unsupported_token_type'), 2, 'revocation')
+  t.match(await service.revoke([{ token: 'x', hint: 'refresh_token' }], dispatcher).catch((error: unknown) => error), { name: 'AnswerError', error: 'unsupported_token_type' })
+  await service.revoke([{ token: 'x', hint: 'access_token' }, { token: 'y', hint: 'access_token' }], dispatcher)
+  t.equal(server.revocations, 3, 'a service that revokes no access tokens is not asked for the next one')
 
   const none = await tokenServiceBench(t, { metadata: { revocation_endpoint: undefined } })
-  await none.service.revoke('x', 'refresh_token', none.dispatcher)
+  await none.service.revoke([{ token: 'x', hint: 'refresh_token' }], none.dispatcher)
   t.equal(none.server.requests.length, 0)
+})
+
+test('the revocations of one session share one deadline, and are a bounded number of what can still be used', async (t) => {
+  const { server, service, dispatcher, session, refresh } = await tokenServiceBench(t, { requestTimeout: 1 })
+  let tokens = await session()
+  for (let index = 0; index < 12; index++) tokens = { ...tokens, ...await refresh(tokens, { resource: `https://api.example.com/${index}` }) }
+  const { refreshToken, accessTokens: [, ...others] } = tokens
+  t.equal(others.length, 12)
+  const revocable = revocableTokens({ ...tokens, accessTokens: [{ ...first(tokens.accessTokens), expiresAt: 1 }, ...others] }, 2)
+  t.strictSame(revocable.map(({ token }) => token), [refreshToken, ...others.slice(0, 9).map(({ accessToken }) => accessToken)], 'not the expired one')
+
+  server.fault(faults.all(faults.answer(200, 'x'.repeat(12)), { deliver: drip(50) }), 2, 'revocation')
+  await t.rejects(service.revoke(revocable, dispatcher), { name: 'BackchannelError', sent: true }, '0.6 s each, and 1 s for all')
+  t.equal(server.revocations, 2)
 })
 
 test('R8 R10 the refresh token of an answer that cannot be used is kept, since the old one is spent', async (t) => {

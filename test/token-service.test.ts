@@ -49,7 +49,7 @@ test('R3 each method authenticates in its one place, for refreshes, codes and re
       server: { clientAuthentication: [method] }, clientAuthentication: authentication(clientSecret)
     })
     const { refreshToken = '' } = await refresh(await session())
-    await service.revoke(refreshToken, 'refresh_token', dispatcher)
+    await service.revoke([{ token: refreshToken, hint: 'refresh_token' }], dispatcher)
     await service.redeem(await callback(server), dispatcher)
     t.strictSame(server.requests.filter(({ method }) => method === 'POST').map(({ clientAuthentication }) => clientAuthentication), [method, method, method])
     for (const { headers, params } of server.requests.filter(({ method }) => method === 'POST')) {

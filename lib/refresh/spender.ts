@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { type RefreshedEvent, type RefreshFailedEvent, type SessionEndedEvent, tell } from '../events.ts'
+import { type Revocable, revocableTokens } from '../revocation.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 import type { TokenService } from '../token-service/token-service.ts'
 import { findAccessToken, isExpired, salvagedTokenSet, type TokenSet } from '../token-set.ts'
@@ -73,7 +74,7 @@ export class Spender {
       this.#service.answered()
       this.#refused.succeeded(tokens.refreshToken)
       if (coordinator.hasEnded(tokens.sessionId)) {
-        this.#discard(successor.refreshToken, dispatcher)
+        this.#discard(revocableTokens(successor, clock()), dispatcher)
         throw new RefreshFailure('loggedOut')
       }
       this.#pauseIfExpired(successor, wish)
@@ -92,7 +93,7 @@ export class Spender {
     this.#tellFailed(tokens, failure, askedAt)
     if (salvaged === undefined) throw failure
     if (failure.class !== 'badResponse' || this.#settings.coordinator.hasEnded(tokens.sessionId)) {
-      this.#discard(salvaged, dispatcher)
+      this.#discard([{ token: salvaged, hint: 'refresh_token' }], dispatcher)
       throw failure
     }
     this.#refused.failed(salvaged, failure)
@@ -114,10 +115,9 @@ export class Spender {
   }
 
   /** Tokens that nobody may use any more are revoked, as well as that goes. */
-  #discard (refreshToken: string | undefined, dispatcher: Dispatcher): void {
-    if (refreshToken === undefined) return
-    this.#settings.tokenService.revoke(refreshToken, 'refresh_token', dispatcher)
-      .catch((error: unknown) => this.#settings.log.warn({ err: error }, 'A refresh token that nobody holds any more could not be revoked'))
+  #discard (tokens: readonly Revocable[], dispatcher: Dispatcher): void {
+    this.#settings.tokenService.revoke(tokens, dispatcher)
+      .catch((error: unknown) => this.#settings.log.warn({ err: error }, 'Tokens that nobody holds any more could not be revoked'))
   }
 
   #tellFailed (tokens: RefreshableTokenSet, failure: RefreshFailure, askedAt: number): void {

@@ -26,6 +26,8 @@ export interface BackchannelRequest {
   readonly method: 'GET' | 'POST'
   readonly headers: Record<string, string>
   readonly body?: URLSearchParams | Uint8Array | string | null
+  /** Ends the call before its own deadline. */
+  readonly signal?: AbortSignal | null | undefined
 }
 
 /**
@@ -48,7 +50,7 @@ export function createBackchannel (options: Options['backchannel']): Dispatcher 
  *
  * @throws BackchannelError where no whole answer came.
  */
-export async function callBackchannel (dispatcher: Dispatcher, timeout: number, url: string, { method, headers, body }: BackchannelRequest): Promise<Response> {
+export async function callBackchannel (dispatcher: Dispatcher, timeout: number, url: string, { method, headers, body, signal }: BackchannelRequest): Promise<Response> {
   let sent = false
   try {
     const answer = await request(url, {
@@ -56,7 +58,7 @@ export async function callBackchannel (dispatcher: Dispatcher, timeout: number, 
       method,
       headers,
       body: body instanceof URLSearchParams ? body.toString() : body ?? null,
-      signal: AbortSignal.timeout(timeout * 1000)
+      signal: AbortSignal.any([AbortSignal.timeout(timeout * 1000), ...(signal ? [signal] : [])])
     })
     const content = await readAtMost(answer.body)
     return new Response(content.length > 0 ? content : null, { status: answer.statusCode, headers: flatten(answer.headers) })

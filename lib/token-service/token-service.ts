@@ -2,6 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
 import { type AccessToken, firstTokenSet, isSameIdentity, loneAccessToken, nextTokenSet, type TokenSet } from '../token-set.ts'
 import type { TokenWish } from '../token-wish.ts'
+import type { Revocable } from '../revocation.ts'
 import { callBackchannel } from './backchannel.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { type Metadata, over } from './metadata.ts'
@@ -91,15 +92,25 @@ export class TokenService {
   }
 
   /**
-   * Revokes a token (RFC 7009). A provider without a revocation endpoint is no error: there is nothing to call.
+   * Revokes tokens one after the other (RFC 7009), all within the deadline of one call. A provider that has no revocation
+   * endpoint, or revokes no access tokens, is no error: there is nothing to call.
    *
-   * @throws BackchannelError, AnswerError
+   * @throws BackchannelError, AnswerError for the first that fails; the others are not tried then.
    */
-  async revoke (token: string, hint: 'refresh_token' | 'access_token', dispatcher: Dispatcher): Promise<void> {
+  async revoke (tokens: readonly Revocable[], dispatcher: Dispatcher): Promise<void> {
     const { metadata } = this
     if (metadata.revocation_endpoint === undefined) return
-    await readAnswer(await oauth.revocationRequest(metadata, this.#client(), this.#settings.clientAuthentication, token,
-      { ...this.#over(dispatcher), additionalParameters: { token_type_hint: hint } }))
+    const signal = AbortSignal.timeout(this.#settings.requestTimeout * 1000)
+    for (const { token, hint } of tokens) {
+      const response = await oauth.revocationRequest(metadata, this.#client(), this.#settings.clientAuthentication, token,
+        { ...this.#over(dispatcher), signal, additionalParameters: { token_type_hint: hint } })
+      try {
+        await readAnswer(response)
+      } catch (error) {
+        if (hint === 'access_token' && error instanceof AnswerError && error.error === 'unsupported_token_type') return
+        throw error
+      }
+    }
   }
 
   /** How a token response of this service is read that was requested at that time. */
