@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isNobody, UnknownProvider } from './errors.ts'
 import type { Provider } from './provider.ts'
 import { SessionAccess, type TokenRequest } from './session-access.ts'
-import type { TokenResponse, TokenSet } from './token-set.ts'
+import type { JsonWebKey, TokenResponse, TokenSet } from './token-set.ts'
 
 /** Whose tokens, and which. */
 export interface TokenParameters extends TokenRequest {
@@ -14,6 +14,12 @@ export interface TokenParameters extends TokenRequest {
 
 /** Which session is meant. */
 export type SessionParameters = Pick<TokenParameters, 'provider' | 'context'>
+
+/** Of which session these are the tokens. */
+export interface SaveParameters extends SessionParameters {
+  /** The private key that the tokens are bound to, where their `token_type` is DPoP. */
+  readonly dpopKey?: JsonWebKey
+}
 
 /** What `@fastify/oauth2` returns: its RFC 6749 response is in `token`. */
 export interface OAuth2Token {
@@ -32,12 +38,12 @@ export interface Tokens {
    * Starts a session with tokens that the app got by itself.
    *
    * @param response - an RFC 6749 token response, or what @fastify/oauth2 returns.
-   * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_SESSION_TOO_LARGE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
+   * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_NO_DPOP_KEY, FST_TOKEN_SESSION_TOO_LARGE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
    * @example
    * const { token } = await app.github.getAccessTokenFromAuthorizationCodeFlow(request)
    * await request.tokens.save(token)
    */
-  save (response: TokenResponse | OAuth2Token, parameters?: SessionParameters): Promise<TokenSet>
+  save (response: TokenResponse | OAuth2Token, parameters?: SaveParameters): Promise<TokenSet>
   /** Ends the session here; the provider is not told. A refresh in flight does not bring it back. */
   clear (parameters?: SessionParameters): Promise<void>
   /**
@@ -75,8 +81,8 @@ export class Accessor implements Tokens {
     }
   }
 
-  async save (response: TokenResponse | OAuth2Token, parameters: SessionParameters = {}): Promise<TokenSet> {
-    return await this.session(parameters).save('token' in response ? response.token : response)
+  async save (response: TokenResponse | OAuth2Token, { dpopKey, ...parameters }: SaveParameters = {}): Promise<TokenSet> {
+    return await this.session(parameters).save('token' in response ? response.token : response, dpopKey)
   }
 
   async clear (parameters: SessionParameters = {}): Promise<void> {

@@ -44,6 +44,9 @@ export const UnknownClient = createError<[name: string, known: string, options?:
 /** A resource or a scope that no token service would take: nothing was asked for. */
 export const InvalidParameters = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_INVALID_PARAMETERS', 'No such token can be asked for: %s.', 500)
 
+/** A proof of possession is wanted, and there is no key for it (RFC 9449). */
+export const NoDpopKey = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_NO_DPOP_KEY', 'There is no DPoP key that could be used: %s.', 500)
+
 /** The callback of the login cannot be redeemed. */
 export const LoginFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_FAILED', 'The login failed: %s. Start it again.', 400)
 

@@ -20,17 +20,18 @@ import { storeByProvider, type TokenStore } from './stores/token-store.ts'
 import { TokenCache } from './token-cache.ts'
 import { callBackchannel, createBackchannel } from './token-service/backchannel.ts'
 import { type ClientAuthentication, clientSecretBasic, clientSecretPost } from './token-service/client-authentication.ts'
+import { checkAlgorithm } from './token-service/dpop.ts'
 import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
 import { TokenService } from './token-service/token-service.ts'
 import { readWish } from './token-wish.ts'
 
-export type { OAuth2Token, SessionParameters, TokenParameters, Tokens } from './accessor.ts'
+export type { OAuth2Token, SaveParameters, SessionParameters, TokenParameters, Tokens } from './accessor.ts'
 export type { ClientTokenParameters } from './client-tokens.ts'
 export type { FailureClass, RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './events.ts'
 export type { TokenManagementOptions } from '../types/options.ts'
 export type { StoreContext, TokenStore } from './stores/token-store.ts'
 export type { ClientAuthentication } from './token-service/client-authentication.ts'
-export type { AccessToken, TokenResponse, TokenSet } from './token-set.ts'
+export type { AccessToken, JsonWebKey, TokenResponse, TokenSet } from './token-set.ts'
 export type { TokenWish } from './token-wish.ts'
 
 /** What the registrations of one context share. */
@@ -59,6 +60,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const metadata = await metadataOf(options, dispatcher, fastify)
   const tokenServiceOf = ({ clientId, ...how }: Credentials) => new TokenService({ ...options, metadata, clientId, clientAuthentication: authenticationOf(how) })
   const tokenService = tokenServiceOf(options)
+  if (options.dpop !== undefined) checkAlgorithm(options.dpop.alg, tokenService.metadata)
   await decorateTokenStore(fastify, options, registry)
 
   const coordinator = memoryRefreshCoordinator(options.graceSeconds, clock)

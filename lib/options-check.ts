@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { Value } from 'typebox/value'
 import { InvalidOptions } from './errors.ts'
-import { type Options, OptionsSchema } from './options.ts'
+import { type DpopAlgorithm, type Options, OptionsSchema } from './options.ts'
 import { isReserved } from './reserved-parameters.ts'
 import { insecureEndpoint, isPlainLoopback, isSecureUrl } from './secure-url.ts'
 import { isRecord } from './token-set.ts'
@@ -20,7 +20,8 @@ export interface Surroundings {
 }
 
 /** The options with everything filled in that follows from them. */
-export type CheckedOptions = Readonly<Omit<Options, 'session'> & {
+export type CheckedOptions = Readonly<Omit<Options, 'session' | 'dpop'> & {
+  readonly dpop?: { readonly alg: DpopAlgorithm }
   session: Readonly<Omit<Options['session'], 'key' | 'cookieName' | 'cookie'>> & {
     readonly keys: Buffer[] | undefined
     readonly cookieName: string
@@ -34,17 +35,19 @@ export type CheckedOptions = Readonly<Omit<Options, 'session'> & {
  * @throws FST_TOKEN_INVALID_OPTIONS with the path of the option, what was expected and what to do.
  */
 export function checkOptions (given: unknown, surroundings: Surroundings): CheckedOptions {
-  const candidate: unknown = Value.Default(OptionsSchema, withLogout(Value.Clone(given)))
+  const candidate: unknown = Value.Default(OptionsSchema, spelledOut(Value.Clone(given)))
   if (!Value.Check(OptionsSchema, candidate)) throw new InvalidOptions(firstProblem(candidate))
   const problem = crossFieldProblem(candidate, surroundings)
   if (problem !== undefined) throw new InvalidOptions(problem)
 
+  const { dpop, ...rest } = candidate
   const { key, cookieName, cookie, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
   for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.logout, candidate.clients]) Object.freeze(part)
   return Object.freeze({
-    ...candidate,
+    ...rest,
+    ...(isRecord(dpop) && { dpop: Object.freeze(dpop) }),
     session: Object.freeze({
       ...lifetimes,
       keys: key === undefined ? undefined : readKeys(key),
@@ -54,9 +57,10 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   })
 }
 
-/** A login comes with a logout. */
-function withLogout (given: unknown): unknown {
-  return isRecord(given) && given.login !== undefined ? { logout: {}, ...given } : given
+/** A login comes with a logout, and `dpop: true` means what it says with all its defaults. */
+function spelledOut (given: unknown): unknown {
+  if (!isRecord(given)) return given
+  return { ...(given.login !== undefined && { logout: {} }), ...given, ...(given.dpop === true && { dpop: {} }) }
 }
 
 /** Whether the option holds the app's own dispatcher, and not options for ours. */

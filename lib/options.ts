@@ -10,6 +10,9 @@ import type { TokenSet } from './token-set.ts'
  * from it by `npm run docs`. What the schema cannot say (rules across fields) is in `options-check.ts`.
  */
 
+/** What DPoP keys sign with: elliptic curves only, since an RSA key would fill half of a cookie. */
+const Algorithm = Type.Union([Type.Literal('ES256'), Type.Literal('ES384'), Type.Literal('ES512'), Type.Literal('Ed25519'), Type.Literal('EdDSA')], { default: 'ES256' })
+
 /** The metadata of an authorization server, by hand (RFC 8414 §2); members not named here are ignored. */
 const Metadata = Type.Object({
   issuer: Type.String({ description: 'The issuer, exactly as it stands in id_tokens.' }),
@@ -22,6 +25,7 @@ const Metadata = Type.Object({
     revocation_endpoint: Type.Optional(Type.String({ description: 'In place of `revocation_endpoint`.' }))
   }, { description: 'Where `tlsClientAuth` finds endpoints that ask for a certificate (RFC 8705 §5).' })),
   id_token_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What id_tokens are signed with; `RS256` where it is left out.' })),
+  dpop_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What proofs may be signed with (RFC 9449); with it, `dpop.alg` is checked at boot.' })),
   authorization_response_iss_parameter_supported: Type.Optional(Type.Boolean({ description: 'Whether the callback must name the issuer (RFC 9207).' }))
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
 
@@ -69,6 +73,7 @@ export const OptionsSchema = Type.Object({
   clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
   clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `clientSecretPost(secret)`, `clientSecretBasic(secret)`.' })),
   clients: Type.Record(Type.String({ minLength: 1 }), Client, { default: {}, description: 'Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken(\'orders\')`. Their names differ across registrations.' }),
+  dpop: Type.Optional(Type.Union([Type.Object({ alg: Algorithm }, { additionalProperties: false }), Type.Boolean()], { description: '`true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449).' })),
   name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),
   session: Session,
   refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
@@ -113,6 +118,9 @@ function callback<Callback> (options: { description: string, default?: () => Cal
 function instanceOf<Instance> (expected: string, check: (value: unknown) => boolean, options: TSchema = {}) {
   return Type.Refine(Type.Unsafe<Instance>(options), check, () => `must be ${expected}`)
 }
+
+/** @see RFC 9449 §4.2, RFC 7518 §3.1, RFC 9864 */
+export type DpopAlgorithm = Static<typeof Algorithm>
 
 /** What was given, with every default filled in. */
 export type Options = Static<typeof OptionsSchema>

@@ -1,10 +1,10 @@
-import { HeadersSent, hasCode, ServiceBadResponse, StoreFailed, Unauthenticated } from './errors.ts'
+import { HeadersSent, hasCode, StoreFailed, Unauthenticated } from './errors.ts'
 import { tell } from './events.ts'
 import type { Provider } from './provider.ts'
 import { errorOf } from './refresh/failure.ts'
 import { revocableTokens } from './revocation.ts'
 import type { StoreContext, TokenStore } from './stores/token-store.ts'
-import { type AccessToken, findAccessToken, firstTokenSet, type TokenResponse, type TokenSet } from './token-set.ts'
+import { type AccessToken, findAccessToken, type JsonWebKey, type TokenResponse, type TokenSet } from './token-set.ts'
 import { readWish, type TokenWish } from './token-wish.ts'
 
 /** Which access token of the session. */
@@ -57,10 +57,8 @@ export class SessionAccess {
     throw errorOf(failure)
   }
 
-  async save (response: TokenResponse): Promise<TokenSet> {
-    if (typeof response.access_token !== 'string' || response.access_token === '') throw new ServiceBadResponse('it has no access_token')
-    if (String(response.token_type).toLowerCase() !== 'bearer') throw new ServiceBadResponse('its token_type is not Bearer')
-    const tokens = firstTokenSet(response, this.#provider.tokenService.reading(this.#provider.clock()))
+  async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
+    const tokens = await this.#provider.tokenService.adopt(response, dpopKey)
     await this.start(tokens)
     return tokens
   }

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomUUID, type webcrypto } from 'node:crypto'
 import type { TokenWish } from './token-wish.ts'
 
 /** One access token, and what it is for. Times are seconds since the epoch. */
@@ -19,6 +19,9 @@ export interface AccessToken {
   readonly resource?: string
 }
 
+/** A key as JSON (RFC 7517). */
+export type JsonWebKey = webcrypto.JsonWebKey
+
 /** What a session holds. Never changed in place: every refresh makes a new one. */
 export interface TokenSet {
   /** Random, made at login, kept by every refresh. */
@@ -31,6 +34,8 @@ export interface TokenSet {
   readonly accessTokens: readonly AccessToken[]
   readonly refreshToken?: string
   readonly idToken?: string
+  /** The private key that the tokens are bound to (RFC 9449): the session's own, kept by every refresh. */
+  readonly dpopKey?: JsonWebKey
   /** Whose session this is: a refreshed id_token must say the same, also where the first one was too large to keep. */
   readonly identity?: Identity
 }
@@ -57,14 +62,15 @@ export interface Reading {
 }
 
 /** The token set of a fresh login. */
-export function firstTokenSet (response: TokenResponse, reading: Reading & { requestedScope?: string }): TokenSet {
-  const { requestedScope } = reading
+export function firstTokenSet (response: TokenResponse, reading: Reading & { requestedScope?: string, dpopKey?: JsonWebKey | undefined }): TokenSet {
+  const { requestedScope, dpopKey } = reading
   return {
     sessionId: randomUUID(),
     generation: 0,
     startedAt: Math.floor(reading.issuedAt),
     accessTokens: [{ ...readAccessToken(response, reading, requestedScope), generation: 0 }],
     ...(response.refresh_token && { refreshToken: response.refresh_token }),
+    ...(dpopKey && { dpopKey }),
     ...readIdToken(response)
   }
 }

@@ -123,11 +123,12 @@ export function cookieOf ({ setCookies }: Answer): 'set' | 'cleared' | 'unchange
   return cookie.includes('Max-Age=0') ? 'cleared' : 'set'
 }
 
-/** R14 No token, client secret or session key stands in what is logged or told to a client. */
+/** R14 No token, client secret, key or proof stands in what is logged or told to a client. */
 export function assertNoSecrets (t: Test, server: AuthorizationServer, texts: string[]): void {
   const { clientId, clientSecret } = server.settings
   const secrets = [
     ...server.tokens,
+    ...server.keysAndProofs,
     clientSecret,
     Buffer.from(`${clientId}:${clientSecret}`).toString('base64'),
     sessionKey,

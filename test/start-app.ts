@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
-import tokenManagement, { type TokenManagementOptions } from '../lib/index.ts'
+import tokenManagement, { type JsonWebKey, type TokenManagementOptions } from '../lib/index.ts'
 import type { AuthorizationServer } from './authorization-server/authorization-server.ts'
 import { Browser } from './browser.ts'
 
@@ -32,7 +32,8 @@ export interface TestAppOptions extends Partial<TokenManagementOptions> {
 
 /**
  * An app of the plugin's user on a real socket, against an authorization server. It has `GET /token` (`{ token }`, the
- * access token), `GET /optional`, and `POST /save`, which stores the token response in its body.
+ * access token), `GET /optional`, and `POST /save`, which stores the token response in its body,
+ * and the key that came with it. Where the server requires DPoP, the app has it on.
  */
 export async function startApp (t: Test, server: AuthorizationServer, { fastify = {}, before, routes, ...options }: TestAppOptions = {}): Promise<TestApp> {
   const log: string[] = []
@@ -47,12 +48,14 @@ export async function startApp (t: Test, server: AuthorizationServer, { fastify 
     clientSecret: server.settings.clientSecret,
     session: { key: sessionKey },
     clock: () => clock.now,
+    dpop: server.settings.dpop,
     ...options
   })
   app.get('/token', async (request) => ({ token: await request.accessToken() }))
   app.get('/optional', async (request) => ({ token: await request.accessToken({ optional: true }) }))
-  app.post<{ Body: { access_token: string, token_type: string } }>('/save', async (request) => {
-    await request.tokens.save(request.body)
+  app.post<{ Body: { access_token: string, token_type: string, dpopKey?: JsonWebKey } }>('/save', async (request) => {
+    const { dpopKey, ...response } = request.body
+    await request.tokens.save(response, { ...dpopKey && { dpopKey } })
     return {}
   })
   await routes?.(app)

@@ -56,7 +56,7 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
   })
   async function session (issue = {}): Promise<RefreshableTokenSet> {
     const tokens = await server.issue(issue)
-    return { ...firstTokenSet(tokens, { issuedAt: clock.now }), refreshToken: tokens.refresh_token }
+    return { ...firstTokenSet(tokens, { issuedAt: clock.now, dpopKey: tokens.dpopKey }), refreshToken: tokens.refresh_token }
   }
   const refresh = (tokens: RefreshableTokenSet, wish: TokenWish = {}) => service.refresh(tokens, wish, dispatcher)
   async function failure (fault: Fault, wish?: TokenWish): Promise<unknown> {

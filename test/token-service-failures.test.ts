@@ -219,6 +219,6 @@ test('R14 no failure tells a token, a secret or what the answer said', async (t)
 
 test('a token response with another status of success is one: its refresh token is not lost', async (t) => {
   const body = { access_token: 'a', token_type: 'Bearer', refresh_token: 'r' }
-  const judged = await judgeTokenResponse(Response.json(body, { status: 201 }), (answer) => processRefreshTokenResponse({ issuer: 'https://idp.example.com' }, { client_id: 'web' }, answer))
+  const judged = await judgeTokenResponse(Response.json(body, { status: 201 }), (answer) => processRefreshTokenResponse({ issuer: 'https://idp.example.com' }, { client_id: 'web' }, answer), 'Bearer')
   t.match(judged, { access_token: 'a', refresh_token: 'r' })
 })

@@ -26,6 +26,8 @@ export interface TokenManagementOptions {
     }
     /** What id_tokens are signed with; `RS256` where it is left out. */
     id_token_signing_alg_values_supported?: NonNullable<Options['metadata']>['id_token_signing_alg_values_supported']
+    /** What proofs may be signed with (RFC 9449); with it, `dpop.alg` is checked at boot. */
+    dpop_signing_alg_values_supported?: NonNullable<Options['metadata']>['dpop_signing_alg_values_supported']
     /** Whether the callback must name the issuer (RFC 9207). */
     authorization_response_iss_parameter_supported?: NonNullable<Options['metadata']>['authorization_response_iss_parameter_supported']
   }
@@ -53,6 +55,8 @@ export interface TokenManagementOptions {
       clientAuthentication?: NonNullable<NonNullable<Options['clients']>[string]>['clientAuthentication']
     }
   }
+  /** `true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449). */
+  dpop?: Options['dpop']
   /** The name of the provider; needed from the second registration on. Default: `'default'`. */
   name?: Options['name']
   /** The session cookie. */

@@ -1,5 +1,5 @@
 import * as oauth from 'oauth4webapi'
-import { isRecord, type TokenResponse } from '../token-set.ts'
+import { type AccessToken, isRecord, type TokenResponse } from '../token-set.ts'
 
 /** The token service answered, and the answer is not a token that can be used. It holds no part of the body but the OAuth error. */
 export class AnswerError extends Error {
@@ -36,8 +36,11 @@ interface AnswerDetails {
   refreshToken?: string | undefined
 }
 
+/** What was asked for: another is never used in its place (R8, R34). */
+type TokenType = AccessToken['tokenType']
+
 /** What one of oauth4webapi's `process…Response` functions does. */
-type Process = (response: Response) => Promise<oauth.TokenEndpointResponse>
+export type Process = (response: Response) => Promise<oauth.TokenEndpointResponse>
 
 /**
  * Judges the answer of a token endpoint: an `error` counts with whatever status it comes (R16), and what oauth4webapi would
@@ -45,13 +48,13 @@ type Process = (response: Response) => Promise<oauth.TokenEndpointResponse>
  *
  * @throws AnswerError
  */
-export async function judgeTokenResponse (response: Response, process: Process): Promise<TokenResponse> {
+export async function judgeTokenResponse (response: Response, process: Process, tokenType: TokenType): Promise<TokenResponse> {
   const body = await readAnswer(response)
   if (body === undefined) throw new AnswerError('the answer is not a JSON object', { status: response.status })
   const refreshToken = typeof body.refresh_token === 'string' && body.refresh_token !== '' ? body.refresh_token : undefined
   try {
     const result = await process(Response.json(mend(body)))
-    if (result.token_type !== 'bearer') throw new Error('the token_type is not the Bearer that was asked for')
+    if (result.token_type !== tokenType.toLowerCase()) throw new Error(`the token_type is not the ${tokenType} that was asked for`)
     return result
   } catch (error) {
     // oauth4webapi's causes hold the whole answer, its tokens included: only the message goes on.

@@ -1,12 +1,15 @@
 import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
-import { type AccessToken, firstTokenSet, isSameIdentity, loneAccessToken, nextTokenSet, type TokenSet } from '../token-set.ts'
+import { NoDpopKey, ServiceBadResponse } from '../errors.ts'
+import type { DpopAlgorithm } from '../options.ts'
+import { type AccessToken, firstTokenSet, isSameIdentity, type JsonWebKey, loneAccessToken, nextTokenSet, type TokenResponse, type TokenSet } from '../token-set.ts'
 import type { TokenWish } from '../token-wish.ts'
 import type { Revocable } from '../revocation.ts'
 import { callBackchannel } from './backchannel.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
+import { askWithNonce, checkDpopKey, Dpop, generateDpopKey } from './dpop.ts'
 import { type Metadata, over } from './metadata.ts'
-import { AnswerError, judgeTokenResponse, readAnswer } from './token-response.ts'
+import { AnswerError, judgeTokenResponse, type Process, readAnswer } from './token-response.ts'
 
 /** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
 const CLOCK_TOLERANCE = 30
@@ -18,6 +21,8 @@ export interface TokenServiceSettings {
   /** Seconds. */
   readonly requestTimeout: number
   readonly defaultExpiresIn?: number | undefined
+  /** Bind tokens to a key of each session (RFC 9449). */
+  readonly dpop?: { readonly alg: DpopAlgorithm } | undefined
   readonly clock: () => number
 }
 
@@ -30,11 +35,21 @@ export interface Callback {
   readonly scope: string
   /** Missing where no id_token was asked for. */
   readonly nonce?: string
+  /** The key that the code is bound to (RFC 9449 §10). */
+  readonly dpopKey?: JsonWebKey | undefined
+}
+
+interface Asking {
+  readonly dpopKey: JsonWebKey | undefined
+  readonly dispatcher: Dispatcher
 }
 
 /** The token service: a method per grant. Every call goes over the dispatcher it is given, with one deadline. */
 export class TokenService {
   readonly #settings: TokenServiceSettings
+  readonly #dpop = new Dpop()
+  /** The key of the client's own tokens, which live as long as this process. */
+  #clientKey: Promise<JsonWebKey | undefined> | undefined
 
   constructor (settings: TokenServiceSettings) {
     this.#settings = settings
@@ -53,28 +68,48 @@ export class TokenService {
     const { metadata } = this
     const parameters = oauth.validateAuthResponse(metadata, this.#client(), callback.parameters, callback.state)
     const issuedAt = this.#settings.clock()
-    const response = await oauth.authorizationCodeGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
-      parameters, callback.redirectUri, callback.codeVerifier, this.#over(dispatcher))
+    const { dpopKey } = callback
     const idTokenChecks = callback.nonce === undefined ? {} : { expectedNonce: callback.nonce, requireIdToken: true }
-    const tokens = await judgeTokenResponse(response, (answer) => oauth.processAuthorizationCodeResponse(metadata, this.#client(), answer, idTokenChecks))
-    return firstTokenSet(tokens, { ...this.reading(issuedAt), requestedScope: callback.scope })
+    const tokens = await this.#ask({ dpopKey, dispatcher },
+      (options) => oauth.authorizationCodeGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
+        parameters, callback.redirectUri, callback.codeVerifier, options),
+      (answer) => oauth.processAuthorizationCodeResponse(metadata, this.#client(), answer, idTokenChecks))
+    return firstTokenSet(tokens, { ...this.#reading(issuedAt), requestedScope: callback.scope, dpopKey })
   }
 
   /**
-   * Spends the refresh token of a session (RFC 6749 §6), and gives the successor of its token set.
+   * The session of a token response that the app got by itself.
+   *
+   * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_NO_DPOP_KEY
+   */
+  async adopt (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
+    if (typeof response.access_token !== 'string' || response.access_token === '') throw new ServiceBadResponse('it has no access_token')
+    const tokenType = String(response.token_type).toLowerCase()
+    if (tokenType === 'dpop' && dpopKey === undefined) throw new NoDpopKey('the tokens are bound to one. Give it, as a private JSON Web Key: save(response, { dpopKey })')
+    const expected = dpopKey ?? this.#settings.dpop ? 'DPoP' : 'Bearer'
+    if (tokenType !== expected.toLowerCase()) throw new ServiceBadResponse(`its token_type is not ${expected}`)
+    if (dpopKey !== undefined) await checkDpopKey(dpopKey)
+    return firstTokenSet(response, { ...this.#reading(this.#settings.clock()), dpopKey })
+  }
+
+  /**
+   * Spends the refresh token of a session (RFC 6749 §6), and gives the successor of its token set. A session keeps the key
+   * that it has; one from before the option `dpop` gets its own here.
    *
    * @throws BackchannelError, AnswerError
    */
   async refresh (previous: TokenSet & { refreshToken: string }, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
     const { metadata } = this
     const issuedAt = this.#settings.clock()
-    const response = await oauth.refreshTokenGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
-      previous.refreshToken, { ...this.#over(dispatcher), additionalParameters: asked(wish) })
-    const tokens = await judgeTokenResponse(response, (answer) => oauth.processRefreshTokenResponse(metadata, this.#client(), answer))
+    const dpopKey = previous.dpopKey ?? await this.newDpopKey()
+    const tokens = await this.#ask({ dpopKey, dispatcher },
+      (options) => oauth.refreshTokenGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
+        previous.refreshToken, { ...options, additionalParameters: asked(wish) }),
+      (answer) => oauth.processRefreshTokenResponse(metadata, this.#client(), answer))
     if (!isSameIdentity(previous, tokens.id_token)) {
       throw new AnswerError('the id_token is of another identity than the session', { status: 200, wrongIdentity: true, refreshToken: tokens.refresh_token })
     }
-    return nextTokenSet(previous, tokens, this.reading(issuedAt), wish)
+    return nextTokenSet({ ...previous, ...(dpopKey && { dpopKey }) }, tokens, this.#reading(issuedAt), wish)
   }
 
   /**
@@ -85,10 +120,11 @@ export class TokenService {
   async clientCredentials (wish: TokenWish, parameters: Readonly<Record<string, string>> | undefined, dispatcher: Dispatcher): Promise<AccessToken> {
     const { metadata } = this
     const issuedAt = this.#settings.clock()
-    const response = await oauth.clientCredentialsGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
-      { ...parameters, ...asked(wish) }, this.#over(dispatcher))
-    const tokens = await judgeTokenResponse(response, (answer) => oauth.processClientCredentialsResponse(metadata, this.#client(), answer))
-    return loneAccessToken(tokens, this.reading(issuedAt), wish)
+    this.#clientKey ??= this.newDpopKey()
+    const tokens = await this.#ask({ dpopKey: await this.#clientKey, dispatcher },
+      (options) => oauth.clientCredentialsGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication, { ...parameters, ...asked(wish) }, options),
+      (answer) => oauth.processClientCredentialsResponse(metadata, this.#client(), answer))
+    return loneAccessToken(tokens, this.#reading(issuedAt), wish)
   }
 
   /**
@@ -113,10 +149,22 @@ export class TokenService {
     }
   }
 
-  /** How a token response of this service is read that was requested at that time. */
-  reading (issuedAt: number) {
+  /** How a token response is read that was requested at that time. */
+  #reading (issuedAt: number) {
     const { defaultExpiresIn } = this.#settings
     return { issuedAt, ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }
+  }
+
+  /** The key of a new session; `undefined` without the option `dpop`. */
+  async newDpopKey (): Promise<JsonWebKey | undefined> {
+    const { dpop } = this.#settings
+    return dpop && await generateDpopKey(dpop.alg)
+  }
+
+  /** A request for tokens: with a key, every one carries a proof (R33), and only tokens bound to it are taken (R34). */
+  async #ask ({ dpopKey, dispatcher }: Asking, send: (options: oauth.TokenEndpointRequestOptions) => Promise<Response>, process: Process): Promise<TokenResponse> {
+    const options = { ...this.#over(dispatcher), ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, this.#client()) }) }
+    return await askWithNonce(async () => await judgeTokenResponse(await send(options), process, dpopKey ? 'DPoP' : 'Bearer'))
   }
 
   #client (): oauth.Client {
@@ -129,7 +177,11 @@ export class TokenService {
   }
 
   #over (dispatcher: Dispatcher) {
-    return over((url, request) => callBackchannel(dispatcher, this.#settings.requestTimeout, url, request))
+    return over(async (url, request) => {
+      const response = await callBackchannel(dispatcher, this.#settings.requestTimeout, url, request)
+      this.#dpop.keepNonce(url, response.headers.get('dpop-nonce'))
+      return response
+    })
   }
 }
 

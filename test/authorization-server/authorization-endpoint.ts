@@ -39,6 +39,7 @@ function authorize ({ settings, codes }: Realm, query: Form, redirectUri: string
     redirectUri,
     challenge,
     nonce: query.get('nonce'),
+    dpopJkt: query.get('dpop_jkt'),
     resource: checkResource(query.get('resource'), settings)
   })
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { JWK } from 'jose'
 import { send } from './answer.ts'
 import { Codes } from './codes.ts'
 import { exchange, type Stations } from './exchange.ts'
@@ -7,8 +8,10 @@ import { FaultQueue, type Fault } from './fault-queue.ts'
 import { Gates, type Gate, type HoldOptions } from './gate.ts'
 import { Listener } from './listener.ts'
 import { OAuthError } from './oauth-error.ts'
+import { Proofs } from './proofs.ts'
 import type { Realm } from './realm.ts'
 import { RequestLog, type Endpoint, type RequestRecord } from './request-log.ts'
+import { sessionKey } from './session-key.ts'
 import { settingsFrom, type Settings } from './settings.ts'
 import { createSigner } from './signer.ts'
 import { tokenResponse, type TokenResponse } from './token-response.ts'
@@ -18,14 +21,19 @@ export async function startAuthorizationServer (settings: Partial<Settings> = {}
   const merged = settingsFrom(settings)
   const families = new Families(merged)
   const codes = new Codes(families, () => merged.now())
-  const server = new AuthorizationServer({ issuer: '', settings: merged, families, codes, signer: await createSigner() })
+  const proofs = new Proofs(merged)
+  const server = new AuthorizationServer({ issuer: '', settings: merged, families, codes, proofs, signer: await createSigner() })
   await server.acceptConnections()
   return server
 }
 
 export interface IssueOptions { sub?: string, scope?: string, resource?: string, expiresIn?: number, nonce?: string }
 
+/** What a login would have brought: with DPoP, the tokens are bound to the key. */
+export type Issued = TokenResponse & { refresh_token: string, dpopKey?: JWK }
+
 export class AuthorizationServer {
+  readonly #keys: string[] = []
   readonly #realm: Realm
   readonly #log = new RequestLog()
   readonly #gates = new Gates()
@@ -44,11 +52,14 @@ export class AuthorizationServer {
   get settings (): Settings { return this.#realm.settings }
 
   /** Starts a session without a browser: the tokens as a login would have got them. */
-  async issue (options: IssueOptions = {}): Promise<TokenResponse & { refresh_token: string }> {
+  async issue (options: IssueOptions = {}): Promise<Issued> {
     const { sub = this.settings.user, scope = 'openid offline_access', ...asked } = options
-    const family = this.#realm.families.start(sub, scope)
+    const { key, jkt } = this.settings.dpop ? await sessionKey() : {}
+    if (key?.d !== undefined) this.#keys.push(key.d)
+    const family = this.#realm.families.start(sub, scope, jkt)
     const refreshToken = family.newestRefreshToken
-    return { ...await tokenResponse(this.#realm, family, { scope, ...asked, refreshToken }), refresh_token: refreshToken }
+    const response = await tokenResponse(this.#realm, family, { scope, ...asked, jkt, refreshToken })
+    return { ...response, refresh_token: refreshToken, ...key && { dpopKey: key } }
   }
 
   /** Spoils the next requests at an endpoint; with `Infinity` all, until `clearFaults`. Faults queue up. */
@@ -63,6 +74,16 @@ export class AuthorizationServer {
   /** Makes token requests (or those of another endpoint, or their answers) wait until the gate is released. */
   hold (options?: HoldOptions): Gate {
     return this.#gates.add(options)
+  }
+
+  /** A nonce as the next answer would bring it (RFC 9449 §8). */
+  nextNonce (): string {
+    return this.#realm.proofs.nextNonce()
+  }
+
+  /** Takes no nonce any more that was given before. */
+  expireNonces (): void {
+    this.#realm.proofs.expireNonces()
   }
 
   /** Stops listening, and destroys the open connections: ECONNREFUSED. */
@@ -99,6 +120,11 @@ export class AuthorizationServer {
 
   /** Every access and refresh token so far, dead ones too: to look for where none may stand. */
   get tokens (): string[] { return this.#realm.families.tokens() }
+
+  /** The private keys of the sessions that were issued here, and every proof that came: to look for likewise. */
+  get keysAndProofs (): string[] {
+    return [...this.#keys, ...this.requests.flatMap(({ headers }) => headers.dpop === undefined ? [] : String(headers.dpop))]
+  }
 
   /** The session that a refresh token (spent or not) or an access token is of. */
   familyOf (token: string): Readonly<Family> | undefined {

@@ -10,8 +10,13 @@ export interface CodeGrant {
   /** The code_challenge, S256. */
   challenge: string
   nonce?: string | undefined
+  /** The key that must redeem it (RFC 9449 §10). */
+  dpopJkt?: string | undefined
   resource?: string | undefined
 }
+
+/** What a code is redeemed with. */
+export interface Redemption { code: string, redirectUri: string, verifier: string, jkt?: string | undefined }
 
 interface Code extends CodeGrant { expiresAt: number, used: boolean, family?: Family }
 
@@ -34,7 +39,7 @@ export class Codes {
   }
 
   /** Turns a code into a family, once: any try spends it, and a replay kills what came of it (RFC 6749 §4.1.2). */
-  redeem (code: string, redirectUri: string, verifier: string): { family: Family, grant: CodeGrant } {
+  redeem ({ code, redirectUri, verifier, jkt }: Redemption): { family: Family, grant: CodeGrant } {
     const known = this.#codes.get(code)
     if (!known || known.expiresAt <= this.#now()) throw new OAuthError('invalid_grant', 'the code is unknown or expired')
     if (known.used) {
@@ -44,7 +49,8 @@ export class Codes {
     known.used = true
     if (known.redirectUri !== redirectUri) throw new OAuthError('invalid_grant', 'redirect_uri is not that of the authorization request')
     if (!proves(verifier, known.challenge)) throw new OAuthError('invalid_grant', 'code_verifier does not match code_challenge')
-    known.family = this.#families.start(known.sub, known.scope)
+    if (known.dpopJkt !== undefined && known.dpopJkt !== jkt) throw new OAuthError('invalid_grant', 'the code is bound to another key')
+    known.family = this.#families.start(known.sub, known.scope, jkt)
     return { family: known.family, grant: known }
   }
 }

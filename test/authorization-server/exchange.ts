@@ -65,9 +65,13 @@ async function recordOf (realm: Realm, request: IncomingMessage): Promise<Reques
 
 async function processed (realm: Realm, record: RequestRecord): Promise<Answer> {
   try {
-    return await handlers[record.endpoint](realm, record)
+    return withNonce(realm, record, await handlers[record.endpoint](realm, record))
   } catch (error) {
-    if (error instanceof OAuthError) return error.toAnswer()
+    if (error instanceof OAuthError) return withNonce(realm, record, error.toAnswer())
     throw error
   }
+}
+
+function withNonce ({ proofs }: Realm, record: RequestRecord, answer: Answer): Answer {
+  return { ...answer, headers: { ...proofs.nonceHeader(record), ...answer.headers } }
 }

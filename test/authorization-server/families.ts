@@ -9,6 +9,8 @@ export interface Family {
   readonly scope: string
   /** Seconds since the epoch. */
   readonly authTime: number
+  /** The thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5). */
+  readonly jkt?: string | undefined
   alive: boolean
   newestRefreshToken: string
 }
@@ -18,6 +20,8 @@ export interface Access {
   family: Family
   scope: string
   resource?: string | undefined
+  /** The thumbprint of the key that the token is bound to. */
+  jkt?: string | undefined
   /** Milliseconds since the epoch. */
   expiresAt: number
 }
@@ -34,9 +38,15 @@ export class Families {
     this.#settings = settings
   }
 
-  start (sub: string, scope: string): Family {
+  start (sub: string, scope: string, jkt?: string): Family {
     const family: Family = {
-      id: randomUUID(), sub, scope, authTime: Math.floor(this.#settings.now() / 1000), alive: true, newestRefreshToken: ''
+      id: randomUUID(),
+      sub,
+      scope,
+      authTime: Math.floor(this.#settings.now() / 1000),
+      alive: true,
+      newestRefreshToken: '',
+      ...this.#settings.bindRefreshTokens && { jkt }
     }
     this.#byId.set(family.id, family)
     this.#addRefreshToken(family)
@@ -44,9 +54,10 @@ export class Families {
   }
 
   /** The family that a refresh token may still speak for. Reuse of a spent one kills it (RFC 9700 §4.14.2). */
-  claim (refreshToken: string): Family {
+  claim (refreshToken: string, jkt?: string): Family {
     const known = this.#refreshTokens.get(refreshToken)
     if (!known?.family.alive) throw new OAuthError('invalid_grant', 'the refresh token is unknown or revoked')
+    if (known.family.jkt !== undefined && known.family.jkt !== jkt) throw new OAuthError('invalid_grant', 'the refresh token is bound to another key')
     if (known.spent && !this.#inGrace(known.spent)) {
       known.family.alive = false
       throw new OAuthError('invalid_grant', 'the refresh token was used before: all of its family is revoked')

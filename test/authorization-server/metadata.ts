@@ -1,3 +1,4 @@
+import { proofAlgorithms } from './proofs.ts'
 import type { Realm } from './realm.ts'
 import type { Endpoint } from './request-log.ts'
 import { signingAlgorithm } from './signer.ts'
@@ -43,6 +44,7 @@ export function metadata ({ issuer, settings }: Realm): object {
     revocation_endpoint_auth_methods_supported: settings.clientAuthentication,
     id_token_signing_alg_values_supported: [signingAlgorithm],
     code_challenge_methods_supported: ['S256'],
+    dpop_signing_alg_values_supported: proofAlgorithms,
     authorization_response_iss_parameter_supported: true,
     ...settings.metadata
   }

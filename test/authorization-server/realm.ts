@@ -1,5 +1,6 @@
 import type { Codes } from './codes.ts'
 import type { Families } from './families.ts'
+import type { Proofs } from './proofs.ts'
 import type { Settings } from './settings.ts'
 import type { Signer } from './signer.ts'
 
@@ -9,5 +10,6 @@ export interface Realm {
   settings: Settings
   families: Families
   codes: Codes
+  proofs: Proofs
   signer: Signer
 }

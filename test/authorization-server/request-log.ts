@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { ClientAuthenticationMethod } from './client-authentication.ts'
+import type { Proof } from './proofs.ts'
 
 export type Endpoint = 'metadata' | 'jwks' | 'authorization' | 'token' | 'revocation' | 'endSession' | 'userinfo' | 'unknown'
 
@@ -19,6 +20,8 @@ export interface RequestRecord {
   grant?: string | undefined
   /** The method that the client authenticated with, once it has been accepted. */
   clientAuthentication?: ClientAuthenticationMethod
+  /** The proof of possession, once it has been accepted. */
+  proof?: Proof
   /** The status answered, after faults; missing while the request waits. */
   status?: number
   /** The OAuth error answered, after faults. */

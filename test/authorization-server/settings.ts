@@ -23,6 +23,12 @@ export interface Settings {
   accessTokenFormat: 'opaque' | 'jwt'
   /** Random bytes in access tokens that are opaque, and in refresh tokens. */
   tokenBytes: number
+  /** Every token request must come with a proof of possession (RFC 9449); without this one may. */
+  dpop: boolean
+  /** Whether proofs need a nonce; each answer brings a new one. `issued`: any of them is good, until `server.expireNonces()`. */
+  dpopNonce: null | 'issued' | 'newest'
+  /** Refresh tokens are bound to the key too, as those of public clients are (RFC 9449 §5). */
+  bindRefreshTokens: boolean
   /** Claims to add to JWT access tokens, and to id_tokens. */
   accessTokenClaims: Record<string, unknown>
   idTokenClaims: Record<string, unknown>
@@ -54,6 +60,9 @@ export function settingsFrom (given: Partial<Settings>): Settings {
     resources: null,
     accessTokenFormat: 'opaque',
     tokenBytes: 32,
+    dpop: process.env.TOKEN_TYPE === 'DPoP',
+    dpopNonce: null,
+    bindRefreshTokens: false,
     accessTokenClaims: {},
     idTokenClaims: {},
     latency: 0,

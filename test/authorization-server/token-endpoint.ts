@@ -9,7 +9,7 @@ import { checkResource } from './resource.ts'
 import { tokenResponse, type TokenResponse } from './token-response.ts'
 
 /** A grant checks and spends before its first await: parallel requests see each other's spending. */
-type GrantType = (realm: Realm, form: Form) => Promise<TokenResponse>
+type GrantType = (realm: Realm, form: Form, jkt?: string) => Promise<TokenResponse>
 
 const grants = new Map<string, GrantType>([
   ['authorization_code', redeemCode],
@@ -20,25 +20,29 @@ const grants = new Map<string, GrantType>([
 export async function tokenEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
   const form = formOf(record)
   authenticateClient(record, form, realm.settings)
+  const proof = await realm.proofs.take(record, realm.issuer)
+  if (!proof && realm.settings.dpop) throw new OAuthError('invalid_dpop_proof', 'a proof is required')
   const grant = grants.get(required(form, 'grant_type'))
   if (!grant) throw new OAuthError('unsupported_grant_type', 'the grant_type is not supported')
-  return { status: 200, headers: { 'cache-control': 'no-store', pragma: 'no-cache' }, body: await grant(realm, form) }
+  return { status: 200, headers: { 'cache-control': 'no-store', pragma: 'no-cache' }, body: await grant(realm, form, proof?.jkt) }
 }
 
-async function redeemCode (realm: Realm, form: Form): Promise<TokenResponse> {
+async function redeemCode (realm: Realm, form: Form, jkt?: string): Promise<TokenResponse> {
   const asked = checkResource(form.get('resource'), realm.settings)
-  const { family, grant } = realm.codes.redeem(required(form, 'code'), required(form, 'redirect_uri'), required(form, 'code_verifier'))
+  const { family, grant } = realm.codes.redeem({
+    code: required(form, 'code'), redirectUri: required(form, 'redirect_uri'), verifier: required(form, 'code_verifier'), jkt
+  })
   return tokenResponse(realm, family, {
-    scope: grant.scope, resource: asked ?? grant.resource, nonce: grant.nonce, refreshToken: family.newestRefreshToken
+    scope: grant.scope, resource: asked ?? grant.resource, nonce: grant.nonce, jkt, refreshToken: family.newestRefreshToken
   })
 }
 
-async function refresh (realm: Realm, form: Form): Promise<TokenResponse> {
+async function refresh (realm: Realm, form: Form, jkt?: string): Promise<TokenResponse> {
   const given = required(form, 'refresh_token')
-  const family = realm.families.claim(given)
+  const family = realm.families.claim(given, jkt)
   const resource = checkResource(form.get('resource'), realm.settings)
   const scope = narrowed(family.scope, form.get('scope'))
-  return tokenResponse(realm, family, { scope, resource, refreshToken: realm.families.rotate(given) })
+  return tokenResponse(realm, family, { scope, resource, jkt, refreshToken: realm.families.rotate(given) })
 }
 
 /** RFC 6749 §6: never more than was granted. */

@@ -5,7 +5,7 @@ import type { Realm } from './realm.ts'
 /** RFC 6749 §5.1 */
 export interface TokenResponse {
   access_token: string
-  token_type: 'Bearer'
+  token_type: 'Bearer' | 'DPoP'
   expires_in: number
   refresh_token?: string
   id_token?: string
@@ -17,6 +17,8 @@ export interface TokenRequest {
   scope: string
   resource?: string | undefined
   nonce?: string | undefined
+  /** The key to bind the access token to. */
+  jkt?: string | undefined
   refreshToken?: string | undefined
   expiresIn?: number | undefined
 }
@@ -28,11 +30,11 @@ export async function tokenResponse (realm: Realm, family: Family, asked: TokenR
     ? await accessJwt(realm, family, asked, issuedAt, expiresIn)
     : randomBytes(realm.settings.tokenBytes).toString('base64url')
   realm.families.addAccessToken(accessToken, {
-    family, scope: asked.scope, resource: asked.resource, expiresAt: issuedAt + expiresIn * 1000
+    family, scope: asked.scope, resource: asked.resource, jkt: asked.jkt, expiresAt: issuedAt + expiresIn * 1000
   })
   return {
     access_token: accessToken,
-    token_type: 'Bearer',
+    token_type: asked.jkt === undefined ? 'Bearer' : 'DPoP',
     expires_in: expiresIn,
     ...asked.refreshToken !== undefined && { refresh_token: asked.refreshToken },
     ...asked.scope.split(' ').includes('openid') && { id_token: await idToken(realm, family, asked.nonce, issuedAt) },
@@ -50,6 +52,7 @@ function accessJwt ({ issuer, settings, signer }: Realm, family: Family, asked: 
     aud: asked.resource ?? issuer,
     client_id: settings.clientId,
     scope: asked.scope,
+    ...asked.jkt !== undefined && { cnf: { jkt: asked.jkt } },
     jti: randomUUID(),
     iat,
     exp: iat + expiresIn

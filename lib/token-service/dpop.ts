@@ -1,0 +1,75 @@
+import { LRUCache } from 'lru-cache'
+import * as oauth from 'oauth4webapi'
+import { InvalidOptions, NoDpopKey } from '../errors.ts'
+import type { DpopAlgorithm } from '../options.ts'
+import type { JsonWebKey } from '../token-set.ts'
+import { AnswerError } from './token-response.ts'
+
+/** Servers whose nonces are remembered: the token service, and the APIs that proofs are made for. */
+const MAX_ORIGINS = 1000
+
+/** The proofs of possession of DPoP (RFC 9449), as oauth4webapi makes them, and the nonces that all sessions share. */
+export class Dpop {
+  readonly #nonces = new LRUCache<string, string>({ max: MAX_ORIGINS })
+
+  /** What oauth4webapi makes proofs with. Keys are imported for each use: none outlives its session in memory. */
+  async handle (key: JsonWebKey, client: oauth.Client): Promise<oauth.DPoPHandle> {
+    return oauth.DPoP(client, await importKeyPair(key), {
+      [oauth.modifyAssertion]: (header, claims) => {
+        // RFC 9864 has renamed it to Ed25519, and many servers know only the old name.
+        if (key.alg === 'EdDSA') header.alg = key.alg
+        claims.nonce = this.#nonces.get(new URL(String(claims.htu)).origin)
+      }
+    })
+  }
+
+  /** Every answer may bring the nonce that its server wants to see next (R36). */
+  keepNonce (url: string, nonce: string | null | undefined): void {
+    if (nonce) this.#nonces.set(new URL(url).origin, nonce)
+  }
+}
+
+/** A new private key for one session. */
+export async function generateDpopKey (alg: DpopAlgorithm): Promise<JsonWebKey> {
+  const { privateKey } = await oauth.generateKeyPair(alg, { extractable: true })
+  const { kty, crv, x, y, d } = await crypto.subtle.exportKey('jwk', privateKey)
+  return { kty, crv, x, ...(y !== undefined && { y }), d, alg }
+}
+
+/**
+ * Asks, and asks once more where the server wants its nonce in the proof: it has looked at nothing else then, and spent
+ * nothing (RFC 9449 §8). What is sent again is made anew, the client's assertion included (R27).
+ */
+export async function askWithNonce<Answer> (ask: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (!(error instanceof AnswerError && error.error === 'use_dpop_nonce')) throw error
+    return await ask()
+  }
+}
+
+/** @throws FST_TOKEN_INVALID_OPTIONS where the provider says that it does not take this algorithm. */
+export function checkAlgorithm (alg: DpopAlgorithm, { dpop_signing_alg_values_supported: supported }: oauth.AuthorizationServer): void {
+  if (supported !== undefined && !supported.includes(alg)) {
+    throw new InvalidOptions(`dpop.alg is ${alg}, and the provider takes ${supported.join(', ') || 'none'}`)
+  }
+}
+
+/** @throws FST_TOKEN_NO_DPOP_KEY where no proof could be made with this key. */
+export async function checkDpopKey (key: JsonWebKey): Promise<void> {
+  await importKeyPair(key)
+}
+
+async function importKeyPair ({ kty, crv = '', x, y, d }: JsonWebKey): Promise<oauth.CryptoKeyPair> {
+  const algorithm = kty === 'EC' ? { name: 'ECDSA', namedCurve: crv } : crv
+  const publicKey = { kty, crv, x, ...(y !== undefined && { y }) }
+  try {
+    return {
+      privateKey: await crypto.subtle.importKey('jwk', { ...publicKey, d }, algorithm, false, ['sign']),
+      publicKey: await crypto.subtle.importKey('jwk', publicKey, algorithm, true, ['verify'])
+    }
+  } catch (error) {
+    throw new NoDpopKey('what was given is no private JSON Web Key on one of the curves P-256, P-384, P-521 and Ed25519', { cause: error })
+  }
+}
