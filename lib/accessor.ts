@@ -95,6 +95,10 @@ export class Accessor implements Tokens {
 
   /** As the response is sent. */
   async beforeSend (): Promise<void> {
+    for (const provider of this.#providers.values()) {
+      const context = { request: this.#request, reply: this.#reply, provider: provider.name }
+      if (provider.storeFor(this.#request.server).endedByApp?.(context)) this.session(context)
+    }
     for (const sessions of this.#sessions.values()) {
       for (const { session } of sessions) await session.beforeSend()
     }

@@ -14,8 +14,7 @@ import { ServiceBackOff } from './refresh/back-off.ts'
 import { memoryRefreshCoordinator } from './refresh/coordinator.ts'
 import { Refresher } from './refresh/refresher.ts'
 import { Spender } from './refresh/spender.ts'
-import { cookieSeal } from './stores/cookie-seal.ts'
-import { cookieTokenStore, forbidCaching } from './stores/cookie-token-store.ts'
+import { hasServerSession, ownStore } from './stores/own-store.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
 import { TokenCache } from './token-cache.ts'
 import { callBackchannel, createBackchannel } from './token-service/backchannel.ts'
@@ -37,9 +36,9 @@ export type { TokenWish } from './token-wish.ts'
 /** What the registrations of one context share. */
 interface Registry {
   readonly providers: Map<string, Provider>
-  /** The session cookies by provider, and all of them as one store: for where the app brings none of its own. */
-  readonly cookies: Map<string, TokenStore>
-  readonly cookieStore: TokenStore
+  /** The stores of our own by provider, and all of them as one: for where the app brings none. */
+  readonly stores: Map<string, TokenStore>
+  readonly store: TokenStore
   /** The clients of all registrations, by name. */
   readonly clients: Map<string, ClientTokens>
 }
@@ -49,8 +48,10 @@ const kRegistry = Symbol('fastify-token-management.registry')
 async function plugin (fastify: FastifyInstance, given: TokenManagementOptions): Promise<void> {
   const registry = registryOf(fastify)
   const options = checkOptions(given, {
+    session: hasServerSession(fastify),
     secureSession: fastify.hasDecorator('encodeSecureSession'),
-    tokenStore: hasOwnStore(fastify, registry),
+    onRequest: (name) => fastify.hasRequestDecorator(name),
+    tokenStore: isStoreOfApp(fastify, registry),
     names: [...registry.providers.keys()],
     clients: [...registry.clients.keys()]
   })
@@ -68,12 +69,13 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const spender = new Spender({ ...options, provider: name, tokenService, coordinator, service, log: fastify.log })
   const refresher = new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock)
   const { backchannel } = fastify
+  const own = registry.stores.get(name)
   const provider: Provider = {
     ...options,
     tokenService,
     coordinator,
     refresher,
-    storeFor: (server) => server.tokenStore,
+    storeFor: ({ tokenStore }) => tokenStore === registry.store ? own ?? tokenStore : tokenStore,
     // An encapsulated context may have a client of its own; otherwise it is the provider's.
     backchannelFor: (server) => server.backchannel === backchannel ? dispatcher : server.backchannel
   }
@@ -110,8 +112,8 @@ function authenticationOf ({ clientAuthentication, clientSecret = '' }: Omit<Cre
 
 function registryOf (fastify: FastifyInstance): Registry {
   if (!fastify.hasDecorator(kRegistry)) {
-    const cookies = new Map<string, TokenStore>()
-    fastify.decorate(kRegistry, { providers: new Map(), cookies, cookieStore: storeByProvider(cookies), clients: new Map() })
+    const stores = new Map<string, TokenStore>()
+    fastify.decorate(kRegistry, { providers: new Map(), stores, store: storeByProvider(stores), clients: new Map() })
   }
   return fastify.getDecorator<Registry>(kRegistry)
 }
@@ -130,21 +132,15 @@ async function metadataOf ({ issuer = '', metadata, requestTimeout, clock }: Che
   return await discoverMetadata(issuer, (url, request) => callBackchannel(dispatcher, requestTimeout, url, request), clock, log)
 }
 
-function hasOwnStore (fastify: FastifyInstance, { cookieStore }: Registry): boolean {
-  return fastify.hasDecorator('tokenStore') && fastify.tokenStore !== cookieStore
+/** The app's store, or one of our own for each provider. */
+async function decorateTokenStore (fastify: FastifyInstance, options: CheckedOptions, registry: Registry): Promise<void> {
+  if (isStoreOfApp(fastify, registry)) return
+  if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', registry.store)
+  registry.stores.set(options.name, await ownStore(fastify, options))
 }
 
-/** The app's own store, or a session cookie for each provider. */
-async function decorateTokenStore (fastify: FastifyInstance, { name, session, clock }: CheckedOptions, registry: Registry): Promise<void> {
-  if (hasOwnStore(fastify, registry)) return
-  if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', registry.cookieStore)
-  const seal = await cookieSeal(fastify, session.keys, session.cookieName)
-  registry.cookies.set(name, cookieTokenStore(seal, session, clock))
-  if (!session.cookie.secure) fastify.log.warn(`The session cookie ${session.cookieName} is not Secure: for development on loopback only`)
-  fastify.addHook('onSend', (_request, reply, payload, done) => {
-    forbidCaching(reply, session.cookieName)
-    done(null, payload)
-  })
+function isStoreOfApp (fastify: FastifyInstance, { store }: Registry): boolean {
+  return fastify.hasDecorator('tokenStore') && fastify.tokenStore !== store
 }
 
 /**

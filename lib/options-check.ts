@@ -9,10 +9,14 @@ import { isResource } from './token-wish.ts'
 
 /** What the app has brought besides the options. */
 export interface Surroundings {
+  /** @fastify/session is registered: the tokens live in there. */
+  readonly session: boolean
   /** @fastify/secure-session is registered: its keys can seal the cookie. */
   readonly secureSession: boolean
   /** The app has decorated a `tokenStore`. */
   readonly tokenStore: boolean
+  /** Whether requests have something of this name. */
+  readonly onRequest: (name: string) => boolean
   /** The names of earlier registrations. */
   readonly names: readonly string[]
   /** The names of their clients. */
@@ -22,9 +26,10 @@ export interface Surroundings {
 /** The options with everything filled in that follows from them. */
 export type CheckedOptions = Readonly<Omit<Options, 'session' | 'dpop'> & {
   readonly dpop?: { readonly alg: DpopAlgorithm }
-  session: Readonly<Omit<Options['session'], 'key' | 'cookieName' | 'cookie'>> & {
+  session: Readonly<Omit<Options['session'], 'key' | 'cookieName' | 'cookie' | 'endsWith'>> & {
     readonly keys: Buffer[] | undefined
     readonly cookieName: string
+    readonly endsWith: string | undefined
     readonly cookie: Readonly<Options['session']['cookie']> & { readonly secure: boolean }
   }
 }>
@@ -41,7 +46,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   if (problem !== undefined) throw new InvalidOptions(problem)
 
   const { dpop, ...rest } = candidate
-  const { key, cookieName, cookie, ...lifetimes } = candidate.session
+  const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
   for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.logout, candidate.clients]) Object.freeze(part)
@@ -52,6 +57,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
       ...lifetimes,
       keys: key === undefined ? undefined : readKeys(key),
       cookieName: cookieName ?? (secure ? `__Host-${plainName}` : plainName),
+      endsWith: endsWith ?? (surroundings.secureSession && surroundings.onRequest('session') ? 'session' : undefined),
       cookie: Object.freeze({ ...cookie, secure })
     })
   })
@@ -89,7 +95,8 @@ function dotted (instancePath: string): string {
   return instancePath.slice(1).replaceAll('/', '.')
 }
 
-function crossFieldProblem (options: Options, { secureSession, tokenStore, names, clients }: Surroundings): string | undefined {
+function crossFieldProblem (options: Options, surroundings: Surroundings): string | undefined {
+  const { session: serverSession, secureSession, tokenStore, onRequest, names, clients } = surroundings
   if (names.includes(options.name)) return `name must differ from the other registrations' (${names.join(', ')})`
   const { issuer, metadata, login, logout, session } = options
   if (!issuer === !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
@@ -105,7 +112,10 @@ function crossFieldProblem (options: Options, { secureSession, tokenStore, names
   const endpoint = insecureEndpoint(metadata ?? {})
   const insecure = Object.entries(urls).find(([, url]) => url !== undefined && !isSecureUrl(url))?.[0] ?? (endpoint && `metadata.${endpoint}`)
   if (insecure !== undefined) return `${insecure} must be an absolute https URL (plain http only on loopback)`
-  return loginProblem(options) ?? clientsProblem(options, clients) ?? keyProblem(session.key, secureSession || tokenStore) ?? cookieProblem(options)
+  if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {
+    return `session.endsWith: there is no session of @fastify/secure-session named ${session.endsWith}. Register that before, with this sessionName`
+  }
+  return loginProblem(options) ?? clientsProblem(options, clients) ?? keyProblem(session.key, serverSession || secureSession || tokenStore) ?? cookieProblem(options)
 }
 
 function loginProblem ({ login, logout, metadata }: Options): string | undefined {

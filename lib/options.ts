@@ -30,7 +30,7 @@ const Metadata = Type.Object({
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
 
 const Session = Type.Object({
-  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve) or `app.tokenStore` is decorated.' })),
+  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated.' })),
   cookieName: Type.Optional(Type.String({ pattern: '^[\\w-]+$', description: '`__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`.' })),
   cookie: Type.Object({
     domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),
@@ -39,7 +39,8 @@ const Session = Type.Object({
     secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http on loopback.' }))
   }, { default: {}, additionalProperties: false, description: 'Attributes of the cookie. It is always HttpOnly.' }),
   inactivityDuration: seconds({ default: 86_400, description: 'Ends a session that was not used for so long.' }),
-  absoluteDuration: seconds({ default: 604_800, description: 'Ends a session so long after its login.' })
+  absoluteDuration: seconds({ default: 604_800, description: 'Ends a session so long after its login.' }),
+  endsWith: Type.Optional(Type.String({ minLength: 1, description: 'The `sessionName` of the app\'s own @fastify/secure-session, registered before: where the app deletes that session, the tokens end with it. Default: `session`, where there is such a one.' }))
 }, { default: {}, additionalProperties: false, description: 'The session cookie.' })
 
 const Login = Type.Object({

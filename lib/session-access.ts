@@ -37,7 +37,7 @@ export class SessionAccess {
    */
   async current ({ forceRenewal, ...asked }: TokenRequest): Promise<{ tokens: TokenSet, token: AccessToken }> {
     const wish = readWish(asked)
-    const stored = await this.#tokens()
+    const stored = this.#isEndedByApp() ? null : await this.#tokens()
     if (stored === null) throw new Unauthenticated()
     const outcome = await this.#provider.refresher.obtain(stored, {
       ...wish,
@@ -99,6 +99,7 @@ export class SessionAccess {
    * should have, and an unchanged session may need its inactivity limit pushed back.
    */
   async beforeSend (): Promise<void> {
+    if (this.#isEndedByApp()) return await this.#endWithApp()
     const tokens = await this.#read?.catch(() => null)
     if (!tokens || !this.#isWritable()) return
     const { coordinator } = this.#provider
@@ -139,6 +140,15 @@ export class SessionAccess {
     await this.#access('clear', () => this.#store.clear(this.#context))
     this.#read = Promise.resolve(null)
     if (tokens !== null) tell(this.#context.request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason: 'logout' })
+  }
+
+  #isEndedByApp (): boolean {
+    return this.#store.endedByApp?.(this.#context) ?? false
+  }
+
+  async #endWithApp (): Promise<void> {
+    const tokens = await this.#readable()
+    if (tokens !== null) await this.#logged('clear', () => this.#end(tokens))
   }
 
   /** Keeps a successor. Where that fails the request has its token all the same: the coordinator carries the successor on. */

@@ -12,7 +12,7 @@ const key = Buffer.alloc(32, 'k')
 const base = { issuer, clientId: 'web', clientSecret: secret, session: { key } }
 const login = { callbackUri: 'https://app.example.com/auth/callback', scope: ['openid'] }
 const metadata = { issuer, token_endpoint: `${issuer}/token`, authorization_endpoint: `${issuer}/authorize` }
-const alone = { secureSession: false, tokenStore: false, names: [], clients: [] }
+const alone = { session: false, secureSession: false, tokenStore: false, onRequest: () => false, names: [], clients: [] }
 
 /** Registers as an app written in JavaScript may: with anything as options. */
 async function bootProblem (options: unknown): Promise<Error> {
@@ -170,6 +170,7 @@ test('the defaults are those of the schema', async (t) => {
     absoluteDuration: 604_800,
     keys: [key],
     cookieName: '__Host-tokens',
+    endsWith: undefined,
     cookie: { path: '/', sameSite: 'lax', secure: true }
   })
   t.ok(Math.abs(clock() - Date.now() / 1000) < 60, 'the clock is the system\'s, in seconds')
@@ -205,10 +206,22 @@ test('keys are 32 bytes as Buffer, base64, base64url or hex, alone or in an arra
   t.strictSame(checkOptions({ ...base, session: { key: [key, ...forms] } }, alone).session.keys, [key, ...forms.map(() => second)])
 })
 
-test('the key may be left out where @fastify/secure-session or a store of the app is there', async (t) => {
-  for (const there of [{ secureSession: true }, { tokenStore: true }]) {
+test('the key may be left out where @fastify/secure-session, @fastify/session or a store of the app is there', async (t) => {
+  for (const there of [{ session: true }, { secureSession: true }, { tokenStore: true }]) {
     t.equal(checkOptions(without('session'), { ...alone, ...there }).session.keys, undefined)
     t.throws(() => checkOptions({ ...base, session: { key: 'short' } }, { ...alone, ...there }), { code: 'FST_TOKEN_INVALID_OPTIONS' }, 'a wrong one is wrong all the same')
+  }
+})
+
+test('the session that the tokens end with is the app\'s own of @fastify/secure-session, under its usual name or the one that is given', async (t) => {
+  const there = (...names: string[]) => ({ ...alone, secureSession: true, onRequest: (name: string) => names.includes(name) })
+  const endsWith = (name: string) => ({ ...base, session: { key, endsWith: name } })
+  t.equal(checkOptions(base, there('session')).session.endsWith, 'session')
+  t.equal(checkOptions(base, there('mine')).session.endsWith, undefined)
+  t.equal(checkOptions(endsWith('mine'), there('session', 'mine')).session.endsWith, 'mine')
+  t.equal(checkOptions(base, { ...there('session'), secureSession: false }).session.endsWith, undefined, 'that of another plugin')
+  for (const surroundings of [there('session'), { ...there('mine'), secureSession: false }]) {
+    t.throws(() => checkOptions(endsWith('mine'), surroundings), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /session\.endsWith.*named mine.*Register that before/ })
   }
 })
 

@@ -61,7 +61,7 @@ export interface TokenManagementOptions {
   name?: Options['name']
   /** The session cookie. */
   session?: {
-    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve) or `app.tokenStore` is decorated. */
+    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated. */
     key?: NonNullable<Options['session']>['key']
     /** `__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`. */
     cookieName?: NonNullable<Options['session']>['cookieName']
@@ -80,6 +80,8 @@ export interface TokenManagementOptions {
     inactivityDuration?: NonNullable<Options['session']>['inactivityDuration']
     /** Ends a session so long after its login. Default: `604800`. */
     absoluteDuration?: NonNullable<Options['session']>['absoluteDuration']
+    /** The `sessionName` of the app's own @fastify/secure-session, registered before: where the app deletes that session, the tokens end with it. Default: `session`, where there is such a one. */
+    endsWith?: NonNullable<Options['session']>['endsWith']
   }
   /** An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over. Default: `60`. */
   refreshBeforeExpiration?: Options['refreshBeforeExpiration']

@@ -35,6 +35,11 @@ export interface TokenStore {
    * hold another one by now. Only for stores that write to the response.
    */
   retract? (context: StoreContext): void
+  /**
+   * Whether the app has ended, on this request, the session of its own that the tokens live in: they end with it, in the
+   * same response. Optional; no I/O.
+   */
+  endedByApp? (context: StoreContext): boolean
   /** `true` where `set` writes to the response, so that nothing may be refreshed once its headers are sent. */
   readonly writesResponse?: boolean
 }
@@ -47,6 +52,7 @@ export function storeByProvider (stores: ReadonlyMap<string, TokenStore>): Token
     clear: (context) => stores.get(context.provider)?.clear(context),
     touch: (context) => stores.get(context.provider)?.touch?.(context),
     retract: (context) => stores.get(context.provider)?.retract?.(context),
-    writesResponse: true
+    endedByApp: (context) => stores.get(context.provider)?.endedByApp?.(context) ?? false,
+    get writesResponse () { return [...stores.values()].some(({ writesResponse }) => writesResponse) }
   }
 }

@@ -1,0 +1,37 @@
+import type { FastifyInstance } from 'fastify'
+import type { CheckedOptions } from '../options-check.ts'
+import { cookieSeal } from './cookie-seal.ts'
+import { cookieTokenStore, forbidCaching } from './cookie-token-store.ts'
+import { endingWithSecureSession } from './secure-session-end.ts'
+import { sessionTokenStore } from './session-token-store.ts'
+import type { TokenStore } from './token-store.ts'
+
+/** The store of a provider where the app brings none: the app's session on the server, where it has one; else a session cookie. */
+export async function ownStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
+  const store = hasServerSession(fastify) ? await serverStore(fastify, options) : await cookieStore(fastify, options)
+  const { endsWith } = options.session
+  return endsWith === undefined ? store : endingWithSecureSession(store, endsWith)
+}
+
+/** Whether the app has registered @fastify/session. */
+export function hasServerSession (fastify: FastifyInstance): boolean {
+  return fastify.hasRequestDecorator('sessionStore')
+}
+
+async function serverStore (fastify: FastifyInstance, { name, session, clock }: CheckedOptions): Promise<TokenStore> {
+  if (session.keys === undefined) {
+    fastify.log.warn('The tokens are kept in clear in the store of @fastify/session: give session.key to seal them')
+    return sessionTokenStore(fastify, name, session, clock)
+  }
+  return sessionTokenStore(fastify, name, session, clock, await cookieSeal(fastify, session.keys, session.cookieName))
+}
+
+async function cookieStore (fastify: FastifyInstance, { session, clock }: CheckedOptions): Promise<TokenStore> {
+  const seal = await cookieSeal(fastify, session.keys, session.cookieName)
+  if (!session.cookie.secure) fastify.log.warn(`The session cookie ${session.cookieName} is not Secure: for development on loopback only`)
+  fastify.addHook('onSend', (_request, reply, payload, done) => {
+    forbidCaching(reply, session.cookieName)
+    done(null, payload)
+  })
+  return cookieTokenStore(seal, session, clock)
+}

@@ -1,0 +1,43 @@
+import type { SessionStore } from '@fastify/session'
+
+type Callback = Parameters<SessionStore['get']>[1]
+
+/** A store for @fastify/session as those on Redis or a database are: text, over an asynchronous connection that may be down. */
+export class JsonSessionStore implements SessionStore {
+  readonly records = new Map<string, string>()
+  /** What every call fails with. */
+  failure: Error | undefined
+
+  get (id: string, callback: Callback): void {
+    this.#later(callback, () => {
+      const record = this.records.get(id)
+      return record === undefined ? null : JSON.parse(record)
+    })
+  }
+
+  set (id: string, record: object, callback: Callback): void {
+    const text = JSON.stringify(record)
+    this.#later(callback, () => { this.records.set(id, text) })
+  }
+
+  destroy (id: string, callback: Callback): void {
+    this.#later(callback, () => { this.records.delete(id) })
+  }
+
+  /** All that is stored, as one text. */
+  get text (): string {
+    return [...this.records.values()].join('\n')
+  }
+
+  /** The generations of the tokens that are stored in clear. */
+  get generations (): number[] {
+    return [...this.records.values()].flatMap((record) => JSON.parse(record).content?.tokens.generation ?? [])
+  }
+
+  #later (callback: Callback, run: () => Parameters<Callback>[1] | void): void {
+    setImmediate(() => {
+      if (this.failure !== undefined) callback(this.failure)
+      else callback(null, run() ?? null)
+    })
+  }
+}
