@@ -18,7 +18,8 @@ import { hasServerSession, ownStore } from './stores/own-store.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
 import { TokenCache } from './token-cache.ts'
 import { callBackchannel, createBackchannel } from './token-service/backchannel.ts'
-import { type ClientAuthentication, clientSecretBasic, clientSecretPost } from './token-service/client-authentication.ts'
+import { clientAssertion, clientSecretJwt, privateKeyJwt } from './token-service/client-assertion.ts'
+import { type ClientAuthentication, clientSecretBasic, clientSecretPost, none, tlsClientAuth, warnIfUnlisted } from './token-service/client-authentication.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
 import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
 import { TokenService } from './token-service/token-service.ts'
@@ -29,7 +30,11 @@ export type { ClientTokenParameters } from './client-tokens.ts'
 export type { FailureClass, RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './events.ts'
 export type { TokenManagementOptions } from '../types/options.ts'
 export type { StoreContext, TokenStore } from './stores/token-store.ts'
+export type { AssertionOptions, AssertionRequest, PrivateKeyJwtOptions } from './token-service/client-assertion.ts'
 export type { ClientAuthentication } from './token-service/client-authentication.ts'
+export type { ClientCertificate } from './token-service/client-certificate.ts'
+export type { Current } from './token-service/current.ts'
+export type { PrivateKey } from './token-service/private-key.ts'
 export type { AccessToken, JsonWebKey, TokenResponse, TokenSet } from './token-set.ts'
 export type { TokenWish } from './token-wish.ts'
 
@@ -41,6 +46,8 @@ interface Registry {
   readonly store: TokenStore
   /** The clients of all registrations, by name. */
   readonly clients: Map<string, ClientTokens>
+  /** The HTTP clients made here: one for each provider, since it may present the client's certificate. */
+  readonly pools: Set<Dispatcher>
 }
 
 const kRegistry = Symbol('fastify-token-management.registry')
@@ -57,10 +64,14 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   })
   const { name, clientId, clock } = options
 
-  const dispatcher = decorateBackchannel(fastify, options)
+  const clientAuthentication = authenticationOf(options)
+  const dispatcher = decorateBackchannel(fastify, options, clientAuthentication, registry)
   const metadata = await metadataOf(options, dispatcher, fastify)
-  const tokenServiceOf = ({ clientId, ...how }: Credentials) => new TokenService({ ...options, metadata, clientId, clientAuthentication: authenticationOf(how) })
-  const tokenService = tokenServiceOf(options)
+  const tokenServiceOf = (clientId: string, clientAuthentication: ClientAuthentication) => {
+    warnIfUnlisted(clientAuthentication, metadata(), clientId, fastify.log)
+    return new TokenService({ ...options, metadata, clientId, clientAuthentication })
+  }
+  const tokenService = tokenServiceOf(clientId, clientAuthentication)
   if (options.dpop !== undefined) checkAlgorithm(options.dpop.alg, tokenService.metadata)
   await decorateTokenStore(fastify, options, registry)
 
@@ -68,27 +79,31 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const service = new ServiceBackOff(clock)
   const spender = new Spender({ ...options, provider: name, tokenService, coordinator, service, log: fastify.log })
   const refresher = new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock)
+  // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
   const { backchannel } = fastify
-  const own = registry.stores.get(name)
+  const backchannelFor = (own: Dispatcher) => (server: FastifyInstance) => server.backchannel === backchannel ? own : server.backchannel
+  const store = registry.stores.get(name)
   const provider: Provider = {
     ...options,
     tokenService,
     coordinator,
     refresher,
-    storeFor: ({ tokenStore }) => tokenStore === registry.store ? own ?? tokenStore : tokenStore,
-    // An encapsulated context may have a client of its own; otherwise it is the provider's.
-    backchannelFor: (server) => server.backchannel === backchannel ? dispatcher : server.backchannel
+    storeFor: ({ tokenStore }) => tokenStore === registry.store ? store ?? tokenStore : tokenStore,
+    backchannelFor: backchannelFor(dispatcher)
   }
   registry.providers.set(name, provider)
   const cache = new TokenCache({ ...options, service, log: fastify.log })
-  for (const [name, { scope, resource, parameters, clientId, ...how }] of Object.entries(options.clients)) {
+  for (const [name, { scope, resource, parameters, clientId: ownId, ...how }] of Object.entries(options.clients)) {
+    const own = ownId === undefined ? clientAuthentication : authenticationOf(how)
+    // A certificate is presented for the client that it is of, and for no other.
+    const isShared = own.mutualTls === clientAuthentication.mutualTls
     registry.clients.set(name, new ClientTokens({
       name,
       wish: readWish({ resource, scope: scope?.join(' ') }),
       parameters,
-      tokenService: clientId === undefined ? tokenService : tokenServiceOf({ clientId, ...how }),
+      tokenService: ownId === undefined ? tokenService : tokenServiceOf(ownId, own),
       cache,
-      backchannelFor: provider.backchannelFor
+      backchannelFor: backchannelFor(isShared ? dispatcher : decorateBackchannel(fastify, options, own, registry))
     }))
   }
 
@@ -103,27 +118,29 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   if (options.logout) await fastify.register(logout, { provider, clientId, logout: options.logout })
 }
 
-/** Who a client is, and how it says so: a secret alone means `client_secret_basic`. */
-type Credentials = Pick<CheckedOptions, 'clientId' | 'clientSecret' | 'clientAuthentication'>
-
-function authenticationOf ({ clientAuthentication, clientSecret = '' }: Omit<Credentials, 'clientId'>): ClientAuthentication {
+/** A secret alone means `client_secret_basic`. */
+function authenticationOf ({ clientAuthentication, clientSecret = '' }: Pick<CheckedOptions, 'clientSecret' | 'clientAuthentication'>): ClientAuthentication {
   return clientAuthentication ?? clientSecretBasic(clientSecret)
 }
 
 function registryOf (fastify: FastifyInstance): Registry {
   if (!fastify.hasDecorator(kRegistry)) {
     const stores = new Map<string, TokenStore>()
-    fastify.decorate(kRegistry, { providers: new Map(), stores, store: storeByProvider(stores), clients: new Map() })
+    fastify.decorate(kRegistry, { providers: new Map(), stores, store: storeByProvider(stores), clients: new Map(), pools: new Set() })
   }
   return fastify.getDecorator<Registry>(kRegistry)
 }
 
-/** The HTTP client of this provider: from its options, else the app's, else a pool. We close what we made. */
-function decorateBackchannel (fastify: FastifyInstance, { backchannel }: CheckedOptions): Dispatcher {
-  if (backchannel === undefined && fastify.hasDecorator('backchannel')) return fastify.backchannel
-  const dispatcher = createBackchannel(backchannel)
-  if (dispatcher !== backchannel) fastify.addHook('onClose', async () => { await dispatcher.close() })
-  if (!fastify.hasDecorator('backchannel')) fastify.decorate('backchannel', dispatcher)
+/** The HTTP client of this provider: from its options, else the app's own, else a pool. We close what we made. */
+function decorateBackchannel (fastify: FastifyInstance, { backchannel }: CheckedOptions, { mutualTls }: ClientAuthentication, { pools }: Registry): Dispatcher {
+  const decorated = fastify.hasDecorator('backchannel') ? fastify.backchannel : undefined
+  const given = backchannel ?? (decorated && pools.has(decorated) ? undefined : decorated)
+  const dispatcher = createBackchannel(given, mutualTls)
+  if (dispatcher !== given) {
+    pools.add(dispatcher)
+    fastify.addHook('onClose', async () => { await dispatcher.close() })
+  }
+  if (decorated === undefined) fastify.decorate('backchannel', dispatcher)
   return dispatcher
 }
 
@@ -161,7 +178,12 @@ function isStoreOfApp (fastify: FastifyInstance, { store }: Registry): boolean {
  */
 const tokenManagement = fp(plugin, { name: 'fastify-token-management', fastify: '5.x' })
 
-/** What `require()` gives: the plugin, with everything else on it. */
-const commonjs = Object.assign(tokenManagement, { default: tokenManagement, tokenManagement, clientSecretBasic, clientSecretPost })
+const authentications = { clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth }
 
-export { commonjs as 'module.exports', clientSecretBasic, clientSecretPost, tokenManagement, tokenManagement as default }
+/** What `require()` gives: the plugin, with everything else on it. */
+const commonjs = Object.assign(tokenManagement, { default: tokenManagement, tokenManagement, ...authentications })
+
+export {
+  commonjs as 'module.exports', tokenManagement, tokenManagement as default,
+  clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth
+}

@@ -72,7 +72,7 @@ export const OptionsSchema = Type.Object({
   metadata: Type.Optional(Metadata),
   clientId: Type.String({ minLength: 1, description: 'The client, as registered at the provider.' }),
   clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
-  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `clientSecretPost(secret)`, `clientSecretBasic(secret)`.' })),
+  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md.' })),
   clients: Type.Record(Type.String({ minLength: 1 }), Client, { default: {}, description: 'Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken(\'orders\')`. Their names differ across registrations.' }),
   dpop: Type.Optional(Type.Union([Type.Object({ alg: Algorithm }, { additionalProperties: false }), Type.Boolean()], { description: '`true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449).' })),
   name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),

@@ -35,7 +35,7 @@ export interface TokenManagementOptions {
   clientId: Options['clientId']
   /** Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required. */
   clientSecret?: Options['clientSecret']
-  /** How else the client authenticates: `clientSecretPost(secret)`, `clientSecretBasic(secret)`. */
+  /** How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md. */
   clientAuthentication?: Options['clientAuthentication']
   /** Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken('orders')`. Their names differ across registrations. */
   clients?: {

@@ -1,5 +1,5 @@
 import type { FastifyError } from 'fastify'
-import { HeadersSent, LoginRequired, ServiceBadResponse, ServiceRefused, ServiceUnavailable, Unauthenticated } from '../errors.ts'
+import { hasCode, HeadersSent, LoginRequired, ServiceBadResponse, ServiceRefused, ServiceUnavailable, Unauthenticated } from '../errors.ts'
 import type { FailureClass } from '../events.ts'
 import { BackchannelError } from '../token-service/backchannel.ts'
 import { AnswerError } from '../token-service/token-response.ts'
@@ -30,6 +30,7 @@ export class RefreshFailure extends Error {
 export function classifyFailure (error: unknown): RefreshFailure {
   if (error instanceof RefreshFailure) return error
   if (error instanceof BackchannelError) return new RefreshFailure(error.sent ? 'ambiguous' : 'unavailable', { cause: error })
+  if (hasCode(error, 'FST_TOKEN_INVALID_OPTIONS')) return new RefreshFailure('refused', { cause: error })
   if (error instanceof AnswerError) return new RefreshFailure(classOf(error), { cause: error, retryAfter: error.retryAfter })
   return new RefreshFailure('badResponse', { cause: error })
 }

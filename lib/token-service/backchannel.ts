@@ -2,6 +2,8 @@ import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici'
 import { InvalidOptions } from '../errors.ts'
 import { isDispatcher } from '../options-check.ts'
 import type { Options } from '../options.ts'
+import type { ClientAuthentication } from './client-authentication.ts'
+import { presenting } from './client-certificate.ts'
 
 /** No honest answer of a token service is larger (R7). */
 const MAX_ANSWER_BYTES = 1_048_576
@@ -31,14 +33,22 @@ export interface BackchannelRequest {
 }
 
 /**
- * The pool to the token service, with time-outs of its own unless the options say otherwise.
+ * The app's own dispatcher; or a pool to the token service, with time-outs of its own unless the options say otherwise, and
+ * with the client's certificate where that authenticates it.
  *
- * @throws FST_TOKEN_INVALID_OPTIONS for what undici does not take.
+ * @throws FST_TOKEN_INVALID_OPTIONS for what undici does not take, and for a certificate that nobody would present.
  */
-export function createBackchannel (options: Options['backchannel']): Dispatcher {
-  if (isDispatcher(options)) return options
+export function createBackchannel (options: Options['backchannel'], mutualTls: ClientAuthentication['mutualTls']): Dispatcher {
+  const certificate = mutualTls?.certificate
+  if (isDispatcher(options)) {
+    if (certificate === undefined) return options
+    throw new InvalidOptions('the certificate of tlsClientAuth cannot be given to the app\'s own backchannel: let that present it, and call tlsClientAuth() without one')
+  }
+  if (mutualTls && !certificate && options === undefined) throw new InvalidOptions('tlsClientAuth needs { cert, key }, or a backchannel of the app that presents them')
+  const merged = { connections: 10, ...TIMEOUTS, ...options }
+  const agentOptions = certificate === undefined ? merged : presenting(certificate, merged)
   try {
-    return new Agent({ connections: 10, ...TIMEOUTS, ...options })
+    return new Agent(agentOptions)
   } catch (error) {
     throw new InvalidOptions(`backchannel is not what an undici Agent takes: ${error instanceof Error ? error.message : 'unknown'}`, { cause: error })
   }

@@ -6,6 +6,7 @@ import { type AccessToken, firstTokenSet, isSameIdentity, type JsonWebKey, loneA
 import type { TokenWish } from '../token-wish.ts'
 import type { Revocable } from '../revocation.ts'
 import { callBackchannel } from './backchannel.ts'
+import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { askWithNonce, checkDpopKey, Dpop, generateDpopKey } from './dpop.ts'
 import { type Metadata, over } from './metadata.ts'
@@ -52,7 +53,8 @@ export class TokenService {
   #clientKey: Promise<JsonWebKey | undefined> | undefined
 
   constructor (settings: TokenServiceSettings) {
-    this.#settings = settings
+    const { clientAuthentication, requestTimeout } = settings
+    this.#settings = { ...settings, clientAuthentication: boundedAuthentication(clientAuthentication, requestTimeout) }
   }
 
   get metadata (): oauth.AuthorizationServer {
@@ -168,9 +170,10 @@ export class TokenService {
   }
 
   #client (): oauth.Client {
-    const { clientId, clock } = this.#settings
+    const { clientId, clientAuthentication, clock } = this.#settings
     return {
       client_id: clientId,
+      use_mtls_endpoint_aliases: clientAuthentication.mutualTls !== undefined,
       [oauth.clockSkew]: Math.round(clock() - Date.now() / 1000),
       [oauth.clockTolerance]: CLOCK_TOLERANCE
     }
