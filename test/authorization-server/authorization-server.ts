@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { JWK } from 'jose'
 import { send } from './answer.ts'
 import { Codes } from './codes.ts'
@@ -22,7 +22,7 @@ export async function startAuthorizationServer (settings: Partial<Settings> = {}
   const families = new Families(merged)
   const codes = new Codes(families, () => merged.now())
   const proofs = new Proofs(merged)
-  const server = new AuthorizationServer({ issuer: '', settings: merged, families, codes, proofs, signer: await createSigner() })
+  const server = new AuthorizationServer({ issuer: '', settings: merged, families, codes, proofs, signer: await createSigner(), usedAssertions: new Set() })
   await server.acceptConnections()
   return server
 }
@@ -40,11 +40,15 @@ export class AuthorizationServer {
   readonly #faults = new FaultQueue()
   readonly #closing = new AbortController()
   readonly #stations: Stations
-  readonly #listener = new Listener((request, response) => { this.#serve(request, response) })
+  readonly #listener: Listener
+  readonly #tlsListener: Listener | undefined
 
   constructor (realm: Realm) {
     this.#realm = realm
     this.#stations = { realm, log: this.#log, gates: this.#gates, faults: this.#faults, closing: this.#closing.signal }
+    const handle: RequestListener = (request, response) => { this.#serve(request, response) }
+    this.#listener = new Listener(handle)
+    this.#tlsListener = realm.settings.tls ? new Listener(handle, realm.settings.tls) : undefined
   }
 
   get issuer (): string { return this.#realm.issuer }
@@ -89,12 +93,16 @@ export class AuthorizationServer {
   /** Stops listening, and destroys the open connections: ECONNREFUSED. */
   async refuseConnections (): Promise<void> {
     await this.#listener.stop()
+    await this.#tlsListener?.stop()
   }
 
   /** Listens again, on the same port. */
   async acceptConnections (): Promise<void> {
     await this.#listener.start()
     this.#realm.issuer = this.#listener.origin
+    if (this.#tlsListener === undefined) return
+    await this.#tlsListener.start()
+    this.#realm.mtlsOrigin = this.#tlsListener.origin
   }
 
   /** All requests so far, in the order in which they came. */
@@ -104,7 +112,7 @@ export class AuthorizationServer {
   get codeExchanges (): number { return this.requestsTo('token', 'authorization_code').length }
   get revocations (): number { return this.requestsTo('revocation').length }
   get discoveries (): number { return this.requestsTo('metadata').length }
-  get connections (): number { return this.#listener.connections }
+  get connections (): number { return this.#listener.connections + (this.#tlsListener?.connections ?? 0) }
 
   requestsTo (endpoint: Endpoint, grant?: string): RequestRecord[] {
     return this.#log.of(endpoint, grant)
@@ -157,7 +165,7 @@ export class AuthorizationServer {
   async close (): Promise<void> {
     this.#closing.abort()
     this.#gates.releaseAll()
-    await this.#listener.stop()
+    await this.refuseConnections()
   }
 
   async #serve (request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { send, type Answer } from './answer.ts'
 import { authorizationEndpoint } from './authorization-endpoint.ts'
+import { certificateOf } from './client-certificate.ts'
 import { endSessionEndpoint } from './end-session-endpoint.ts'
 import type { FaultQueue } from './fault-queue.ts'
 import type { Gates } from './gate.ts'
@@ -59,6 +60,7 @@ async function recordOf (realm: Realm, request: IncomingMessage): Promise<Reques
     headers: request.headers,
     body,
     params,
+    certificate: certificateOf(request.socket),
     grant: params.grant_type
   }
 }

@@ -1,20 +1,26 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 
-/** A port on loopback that can stop listening, and listen again. */
+/** A port on loopback that can stop listening, and listen again. With TLS it asks for a certificate, and takes connections without one. */
 export class Listener {
   readonly #server: Server
+  readonly #scheme: string
   #port = 0
   #connections = 0
 
-  constructor (handle: RequestListener) {
+  constructor (handle: RequestListener, tls?: { cert: string, key: string, ca: string }) {
     // Without a timeout the server never closes an idle connection under a client's next request.
-    this.#server = createServer({ keepAliveTimeout: 0 }, handle)
+    const options = { keepAliveTimeout: 0 }
+    this.#scheme = tls ? 'https' : 'http'
+    this.#server = tls
+      ? createTlsServer({ ...options, ...tls, requestCert: true, rejectUnauthorized: false }, handle)
+      : createServer(options, handle)
     this.#server.on('connection', () => this.#connections++)
   }
 
   get origin (): string {
-    return `http://127.0.0.1:${this.#port}`
+    return `${this.#scheme}://127.0.0.1:${this.#port}`
   }
 
   /** How many connections were accepted so far. */

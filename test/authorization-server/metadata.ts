@@ -1,3 +1,4 @@
+import { assertionAlgorithms } from './client-assertion.ts'
 import { proofAlgorithms } from './proofs.ts'
 import type { Realm } from './realm.ts'
 import type { Endpoint } from './request-log.ts'
@@ -26,7 +27,7 @@ export function endpointAt (path: string, metadataPaths: string[]): Endpoint {
 }
 
 /** RFC 8414 §2, OpenID Connect Discovery §3 */
-export function metadata ({ issuer, settings }: Realm): object {
+export function metadata ({ issuer, mtlsOrigin, settings }: Realm): object {
   return {
     issuer,
     authorization_endpoint: issuer + paths.authorization,
@@ -42,6 +43,10 @@ export function metadata ({ issuer, settings }: Realm): object {
     scopes_supported: ['openid', 'offline_access'],
     token_endpoint_auth_methods_supported: settings.clientAuthentication,
     revocation_endpoint_auth_methods_supported: settings.clientAuthentication,
+    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    ...mtlsOrigin !== undefined && {
+      mtls_endpoint_aliases: { token_endpoint: mtlsOrigin + paths.token, revocation_endpoint: mtlsOrigin + paths.revocation }
+    },
     id_token_signing_alg_values_supported: [signingAlgorithm],
     code_challenge_methods_supported: ['S256'],
     dpop_signing_alg_values_supported: proofAlgorithms,

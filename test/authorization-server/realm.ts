@@ -7,9 +7,13 @@ import type { Signer } from './signer.ts'
 /** What the endpoints share: all that this authorization server knows. */
 export interface Realm {
   issuer: string
+  /** Where connections ask for a certificate of the client (RFC 8705 §5). */
+  mtlsOrigin?: string
   settings: Settings
   families: Families
   codes: Codes
   proofs: Proofs
   signer: Signer
+  /** The jti of every client assertion so far. */
+  usedAssertions: Set<string>
 }

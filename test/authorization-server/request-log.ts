@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Assertion } from './client-assertion.ts'
 import type { ClientAuthenticationMethod } from './client-authentication.ts'
+import type { Certificate } from './client-certificate.ts'
 import type { Proof } from './proofs.ts'
 
 export type Endpoint = 'metadata' | 'jwks' | 'authorization' | 'token' | 'revocation' | 'endSession' | 'userinfo' | 'unknown'
@@ -22,6 +24,10 @@ export interface RequestRecord {
   clientAuthentication?: ClientAuthenticationMethod
   /** The proof of possession, once it has been accepted. */
   proof?: Proof
+  /** The client assertion, once it has been accepted. */
+  assertion?: Assertion
+  /** The certificate of the connection, accepted or not. */
+  certificate?: Certificate | undefined
   /** The status answered, after faults; missing while the request waits. */
   status?: number
   /** The OAuth error answered, after faults. */

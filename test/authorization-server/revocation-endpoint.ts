@@ -5,9 +5,9 @@ import type { Realm } from './realm.ts'
 import type { RequestRecord } from './request-log.ts'
 
 /** RFC 7009: any token takes its family along, and an unknown one is no error (§2.2). */
-export function revocationEndpoint (realm: Realm, record: RequestRecord): Answer {
+export async function revocationEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
   const form = formOf(record)
-  authenticateClient(record, form, realm.settings)
+  await authenticateClient(realm, record, form)
   const family = realm.families.find(required(form, 'token'))
   if (family) family.alive = false
   return { status: 200, headers: {}, body: '' }

@@ -1,3 +1,4 @@
+import type { JWK } from 'jose'
 import type { ClientAuthenticationMethod } from './client-authentication.ts'
 
 /** What a test may set: at the start, and at any time after it by `server.settings.expiresIn = 5`. */
@@ -6,6 +7,16 @@ export interface Settings {
   clientSecret: string
   /** The methods that the client may authenticate with, as the metadata lists them. */
   clientAuthentication: ClientAuthenticationMethod[]
+  /** The registered public keys of the client; for self_signed_tls_client_auth with the certificate in x5c. */
+  clientJwks: { keys: JWK[] }
+  /** The registered subject of the client's certificate, for tls_client_auth. */
+  clientSubject: string
+  /** Whom client assertions must be for, how many seconds they may live, and the typ in their header; `undefined` takes any. */
+  assertionAudience: 'issuer' | 'token_endpoint'
+  assertionLifetime: number
+  assertionType: string | undefined
+  /** Listens with TLS, too, and asks for a certificate there; `ca` is whom certificates are trusted of. Read at the start. */
+  tls: { cert: string, key: string, ca: string } | null
   /** The registered redirect URIs; `null` takes any on loopback. */
   redirectUris: string[] | null
   /** Who is logged in at the authorization endpoint. */
@@ -51,6 +62,12 @@ export function settingsFrom (given: Partial<Settings>): Settings {
     clientId: 'web',
     clientSecret: 'a secret',
     clientAuthentication: ['client_secret_basic', 'client_secret_post'],
+    clientJwks: { keys: [] },
+    clientSubject: '',
+    assertionAudience: 'issuer',
+    assertionLifetime: 60,
+    assertionType: undefined,
+    tls: null,
     redirectUris: null,
     user: 'alice',
     loginError: null,

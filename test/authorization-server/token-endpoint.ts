@@ -19,7 +19,7 @@ const grants = new Map<string, GrantType>([
 
 export async function tokenEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
   const form = formOf(record)
-  authenticateClient(record, form, realm.settings)
+  await authenticateClient(realm, record, form)
   const proof = await realm.proofs.take(record, realm.issuer)
   if (!proof && realm.settings.dpop) throw new OAuthError('invalid_dpop_proof', 'a proof is required')
   const grant = grants.get(required(form, 'grant_type'))
