@@ -2,9 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'tap'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server/authorization-server.ts'
 import { faults } from './authorization-server/faults.ts'
-import type { Settings } from './authorization-server/settings.ts'
-import { clientSecret, first, tokenServiceBench } from './token-service-bench.ts'
-import { type ClientAuthentication, clientSecretBasic, clientSecretPost } from '../lib/index.ts'
+import { first, tokenServiceBench } from './token-service-bench.ts'
 import { classifyFailure } from '../lib/refresh/failure.ts'
 import { AnswerError } from '../lib/token-service/token-response.ts'
 import { isExpired, needsRefresh } from '../lib/token-set.ts'
@@ -38,25 +36,6 @@ test('R4 client_secret_basic form-encodes id and secret before base64', async (t
   const encoded = '+%25%26%2B%C2%A3%E2%82%AC'
   t.equal(server.requests[0]?.headers.authorization, basicOf(encoded, encoded))
   t.equal(server.requests[0]?.clientAuthentication, 'client_secret_basic')
-})
-
-test('R3 each method authenticates in its one place, for refreshes, codes and revocations', async (t) => {
-  const methods: Array<[Settings['clientAuthentication'][number], (secret: string) => ClientAuthentication]> = [
-    ['client_secret_basic', clientSecretBasic], ['client_secret_post', clientSecretPost]
-  ]
-  for (const [method, authentication] of methods) {
-    const { server, service, dispatcher, session, refresh } = await tokenServiceBench(t, {
-      server: { clientAuthentication: [method] }, clientAuthentication: authentication(clientSecret)
-    })
-    const { refreshToken = '' } = await refresh(await session())
-    await service.revoke([{ token: refreshToken, hint: 'refresh_token' }], dispatcher)
-    await service.redeem(await callback(server), dispatcher)
-    t.strictSame(server.requests.filter(({ method }) => method === 'POST').map(({ clientAuthentication }) => clientAuthentication), [method, method, method])
-    for (const { headers, params } of server.requests.filter(({ method }) => method === 'POST')) {
-      t.equal('authorization' in headers, method === 'client_secret_basic')
-      t.equal(params.client_secret, method === 'client_secret_post' ? clientSecret : undefined)
-    }
-  }
 })
 
 /** What a login at the authorization server sends back. */
