@@ -71,6 +71,12 @@ export class Accessor implements Tokens {
     return token.accessToken
   }
 
+  /** Whether it is worth to read the session before anybody asks for a token. */
+  isDue (parameters: TokenParameters = {}): boolean {
+    const { provider } = parameters
+    return (provider !== undefined && !this.#providers.has(provider)) || this.session(parameters).isDue(parameters)
+  }
+
   async get (parameters: TokenParameters = {}): Promise<TokenSet | null> {
     try {
       const { tokens } = await this.session(parameters).current(parameters)

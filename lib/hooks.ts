@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { accessorOf } from './accessor.ts'
 
 /**
@@ -6,14 +6,13 @@ import { accessorOf } from './accessor.ts'
  * `request.accessToken()` gives the outcome, or throws it. For which provider, resource and scope, the route says in its
  * `config: { tokens: { provider, resource, scope } }`.
  */
-export async function refreshTokens (request: FastifyRequest): Promise<void> {
+export function refreshTokens (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const { tokens } = request.routeOptions.config
-  if (tokens === false) return
-  try {
-    await accessorOf(request).accessToken(tokens)
-  } catch (error) {
+  if (tokens === false || !accessorOf(request).isDue(tokens)) return done()
+  accessorOf(request).accessToken(tokens).then(() => done(), (error: unknown) => {
     request.log.debug({ err: error }, 'There is no current access token for this request')
-  }
+    done()
+  })
 }
 
 /**

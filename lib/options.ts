@@ -38,6 +38,7 @@ const Session = Type.Object({
     sameSite: Type.Union([Type.Literal('lax'), Type.Literal('strict'), Type.Literal('none')], { default: 'lax', description: 'RFC 6265bis §5.6.7. `strict` loses the session on the way back from the login page.' }),
     secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http on loopback.' }))
   }, { default: {}, additionalProperties: false, description: 'Attributes of the cookie. It is always HttpOnly.' }),
+  maxCookieBytes: Type.Integer({ default: 8000, minimum: 1000, maximum: 32_768, description: 'The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md.' }),
   inactivityDuration: seconds({ default: 86_400, description: 'Ends a session that was not used for so long.' }),
   absoluteDuration: seconds({ default: 604_800, description: 'Ends a session so long after its login.' }),
   endsWith: Type.Optional(Type.String({ minLength: 1, description: 'The `sessionName` of the app\'s own @fastify/secure-session, registered before: where the app deletes that session, the tokens end with it. Default: `session`, where there is such a one.' }))

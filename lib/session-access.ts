@@ -29,6 +29,13 @@ export class SessionAccess {
     this.#store = provider.storeFor(context.request.server)
   }
 
+  /** Whether it is worth to read the session before anybody asks for a token: not as long as its store can tell that nothing is to be done. */
+  isDue ({ resource, scope }: TokenWish): boolean {
+    if (resource !== undefined || scope !== undefined) return true
+    const dueAt = this.#store.dueAt?.(this.#context)
+    return dueAt === undefined || !(this.#provider.clock() < dueAt)
+  }
+
   /**
    * The current access token and the token set it is in: stored before anybody gets it.
    *

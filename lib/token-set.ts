@@ -126,15 +126,19 @@ export function isExpired (token: AccessToken, now: number): boolean {
 }
 
 /**
- * Whether it is time for a new token: inside the window before its expiry. The window is never more than half of the
- * lifetime, so that a short-lived token is not refreshed on every request. A token that seems to come from the future
- * was issued before the clock was set back, and its expiry means nothing any more.
+ * Whether it is time for a new token. A token that seems to come from the future was issued before the clock was set back,
+ * and its expiry means nothing any more.
  */
 export function needsRefresh (token: AccessToken, now: number, refreshBeforeExpiration: number): boolean {
-  if (token.expiresAt === undefined) return false
-  const lifetime = token.expiresAt - token.issuedAt
-  const window = Math.min(refreshBeforeExpiration, lifetime / 2)
-  return now >= token.expiresAt - window || now < token.issuedAt - CLOCK_TOLERANCE
+  return now >= refreshAt(token, refreshBeforeExpiration) || (token.expiresAt !== undefined && now < token.issuedAt - CLOCK_TOLERANCE)
+}
+
+/**
+ * Seconds since the epoch from which on a token is to be refreshed: the begin of the window before its expiry. The window
+ * is never more than half of the lifetime, so that a short-lived token is not refreshed on every request.
+ */
+export function refreshAt ({ issuedAt, expiresAt = Infinity }: AccessToken, refreshBeforeExpiration: number): number {
+  return expiresAt - Math.min(refreshBeforeExpiration, (expiresAt - issuedAt) / 2)
 }
 
 const IDENTITY_CLAIMS = ['iss', 'sub', 'aud', 'azp', 'nonce'] as const

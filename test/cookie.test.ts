@@ -12,9 +12,11 @@ const DAY = 86_400
 /** Of access tokens that outlive every session here. */
 const LONG = 100 * DAY
 
-const sealed = '[\\w-]+\\.[\\w-]+'
+const sealed = '1\\.\\d+\\.[\\w-]{4}\\.[\\w-]+\\.[\\w-]+'
 const attributes = 'Path=/; HttpOnly; Secure; SameSite=Lax'
 const deletion = `__Host-tokens=; Max-Age=0; ${attributes}`
+/** What a logout deletes: whatever a session of the default budget can have. */
+const deletions = ['', '.0', '.1'].map((end) => `__Host-tokens${end}=; Max-Age=0; ${attributes}`)
 
 interface Stage extends TestApp { server: AuthorizationServer }
 
@@ -62,7 +64,7 @@ test('on plain http of loopback the cookie has a plain name and no Secure, and a
   const browser = await login()
   t.strictSame([...browser.cookies.keys()], ['tokens'])
   t.match(log.filter((line) => /not Secure/.test(line)), [/"level":40.*The session cookie tokens is not Secure: for development on loopback only/])
-  t.match((await browser.post('/auth/logout')).setCookies, ['tokens=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax'])
+  t.match((await browser.post('/auth/logout')).setCookies, ['', '.0', '.1'].map((end) => `tokens${end}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`))
 })
 
 test('every provider has a cookie of its own, and none opens under another name', async (t) => {
@@ -101,7 +103,7 @@ test('R53 a name and attributes of the app\'s own are on the cookie and on its d
   const browser = await login()
   const own = 'Domain=app.example.com; Path=/app; HttpOnly; Secure; SameSite=Strict'
   const { headers } = await app.inject({ method: 'POST', url: '/clear', headers: { cookie: browser.header } })
-  t.equal(String(headers['set-cookie']), `sid=; Max-Age=0; ${own}`)
+  t.strictSame(headers['set-cookie'], ['', '.0', '.1'].map((end) => `sid${end}=; Max-Age=0; ${own}`))
   t.equal(headers['cache-control'], 'no-store')
   const saved = await app.inject({ method: 'POST', url: '/save', payload: { access_token: 'x', token_type: 'Bearer' } })
   t.match(saved.headers['set-cookie'], new RegExp(`^sid=${sealed}; Max-Age=${DAY}; ${own}$`))
@@ -110,7 +112,7 @@ test('R53 a name and attributes of the app\'s own are on the cookie and on its d
 test('R53 a logout deletes the cookie with the attributes that it was set with', async (t) => {
   const { login } = await start(t, { routes: (app) => { app.post('/clear', async (request) => { await request.tokens.clear() }) } })
   const browser = await login()
-  t.strictSame((await browser.post('/clear')).setCookies, [deletion])
+  t.strictSame((await browser.post('/clear')).setCookies, deletions)
   t.equal(browser.cookies.size, 0)
 })
 
@@ -160,7 +162,7 @@ test('several writes in one response send one cookie: the last', async (t) => {
 
   const browser = await login()
   clock.now += 61
-  t.strictSame((await browser.post('/clear')).setCookies, [deletion], 'a refresh and then a logout')
+  t.strictSame((await browser.post('/clear')).setCookies, deletions, 'a refresh and then a logout')
 })
 
 for (const when of ['before', 'after', 'never'] as const) {
@@ -203,45 +205,6 @@ test('R54 several Cookie headers are one', async (t) => {
     for await (const chunk of socket) chunks.push(chunk)
     t.match(Buffer.concat(chunks).toString(), /^HTTP\/1\.1 200 OK\r\n/)
   }
-})
-
-test('a session that does not fit into a cookie is refused with the sizes of what is in it', async (t) => {
-  const { app, server } = await start(t)
-  const tokens = { ...await server.issue(), access_token: 'a'.repeat(1500), refresh_token: 'r'.repeat(1000), id_token: 'i'.repeat(900) }
-  const answer = await app.inject({ method: 'POST', url: '/save', payload: tokens })
-  t.equal(answer.statusCode, 500)
-  const json: unknown = answer.json()
-  t.match(json, { code: 'FST_TOKEN_SESSION_TOO_LARGE', message: /would be \d{4} bytes, and browsers drop what is over 4096 without a word\. It holds: access token 1500, refresh token 1000, id_token 900\./ })
-  t.match(json, { message: "app.decorate('tokenStore', store)" }, 'and what to do')
-  t.notMatch(json, { message: /aaaa|rrrr|iiii/ })
-  t.equal(answer.headers['set-cookie'], undefined)
-})
-
-test('a cookie of 4096 bytes is set, and none of one more', async (t) => {
-  const { app } = await start(t)
-  const sizeWith = async (length: number): Promise<number | undefined> => {
-    const { headers } = await app.inject({ method: 'POST', url: '/save', payload: { access_token: 'x'.repeat(length), token_type: 'Bearer' } })
-    const [pair] = String(headers['set-cookie'] ?? '').split(';')
-    return pair ? pair.length - 1 : undefined
-  }
-  let length = 2000
-  let largest = 0
-  for (let size = await sizeWith(length); size !== undefined; size = await sizeWith(++length)) largest = size
-  t.ok(largest > 4092 && largest <= 4096, `the largest is ${largest}`)
-})
-
-test('a refresh whose tokens do not fit serves the request, and says why the session could not be kept', async (t) => {
-  const { server, login, clock, logged } = await start(t, { server: { expiresIn: 60 } })
-  const browser = await login()
-  server.settings.tokenBytes = 3000
-  clock.now += 61
-  const { status, json, setCookies } = await browser.get('/token')
-  t.equal(status, 200)
-  t.equal(String(json.token).length, 4000)
-  t.strictSame(setCookies, [])
-  t.match(await logged(/FST_TOKEN_SESSION_TOO_LARGE/), /"level":50/)
-  t.equal((await browser.get('/token')).json.token, json.token, 'the successor is remembered')
-  t.equal(server.refreshes, 1)
 })
 
 test('a session ends when it was not used for inactivityDuration, and is rolled once in half of that time', async (t) => {

@@ -166,6 +166,7 @@ test('the defaults are those of the schema', async (t) => {
     requestTimeout: 10
   })
   t.strictSame(session, {
+    maxCookieBytes: 8000,
     inactivityDuration: 86_400,
     absoluteDuration: 604_800,
     keys: [key],

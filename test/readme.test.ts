@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -7,11 +7,10 @@ import { test } from 'tap'
 import { optionsModule, optionsTable } from '../docs/options-text.ts'
 import { startAuthorizationServer } from './authorization-server/authorization-server.ts'
 import { Browser } from './browser.ts'
-import { sessionKey } from './start-app.ts'
 
 const readme = readFileSync('README.md', 'utf8')
 
-test('the quick start of the README runs as it stands: nobody gets in, log in, call the API', async (t) => {
+test('the quick start of the README runs as it stands, with a key that its command makes: nobody gets in, log in, call the API', async (t) => {
   const server = await startAuthorizationServer({ expiresIn: 300 })
   t.teardown(() => server.close())
   const api = Fastify({ forceCloseConnections: true })
@@ -20,6 +19,8 @@ test('the quick start of the README runs as it stands: nobody gets in, log in, c
   const [quickStart = ''] = /(?<=## Quick start\n\n```ts\n)[^]*?(?=```)/.exec(readme) ?? []
   writeFileSync(`${t.testdir()}/quick-start.ts`, quickStart)
   const port = await freePort()
+  const [makeKey = ''] = /(?<=32 random bytes: ).*/.exec(quickStart) ?? []
+  const sessionKey = execFileSync('sh', ['-c', makeKey]).toString().trim()
 
   const app = spawn(process.execPath, ['--import', 'tsx', `${t.testdirName}/quick-start.ts`], {
     env: { ...process.env, NODE_OPTIONS: '', ISSUER: server.issuer, CLIENT_SECRET: server.settings.clientSecret, SESSION_KEY: sessionKey, API: await api.listen(), PORT: String(port) },

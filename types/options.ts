@@ -76,6 +76,8 @@ export interface TokenManagementOptions {
       /** `true`, and `false` where `login.callbackUri` is plain http on loopback. */
       secure?: NonNullable<NonNullable<Options['session']>['cookie']>['secure']
     }
+    /** The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md. Default: `8000`. */
+    maxCookieBytes?: NonNullable<Options['session']>['maxCookieBytes']
     /** Ends a session that was not used for so long. Default: `86400`. */
     inactivityDuration?: NonNullable<Options['session']>['inactivityDuration']
     /** Ends a session so long after its login. Default: `604800`. */

@@ -1,116 +1,135 @@
 import { fastifyCookie, type SerializeOptions } from '@fastify/cookie'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import { SessionTooLarge } from '../errors.ts'
+import type { FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../options-check.ts'
-import { isRecord, type TokenSet } from '../token-set.ts'
+import { refreshAt, type TokenSet } from '../token-set.ts'
+import { writeWithinBudget, type WrittenCookies } from './cookie-budget.ts'
+import { CookieChunks, type Cookies } from './cookie-chunks.ts'
 import type { CookieSeal } from './cookie-seal.ts'
+import { dropCookies, putCookies } from './response-cookies.ts'
+import { type OpenedSession, SealedSessions, type Session } from './sealed-session.ts'
 import type { StoreContext, TokenStore } from './token-store.ts'
 
-/** What browsers keep of a cookie, name and value together (RFC 6265bis §5.5). */
-const MAX_COOKIE_BYTES = 4096
-
-/** What is sealed. The provider is in it, so that no cookie opens under another name. */
-interface Content {
-  readonly provider: string
-  /** Seconds since the epoch of the last write; `session.inactivityDuration` counts from here. */
-  readonly usedAt: number
-  readonly tokens: TokenSet
+export interface CookieTokenStoreSettings {
+  readonly seal: CookieSeal
+  readonly session: CheckedOptions['session']
+  readonly refreshBeforeExpiration: number
+  readonly clock: () => number
 }
 
-/** The default store: the whole session, sealed, in one cookie of the browser. It opens the cookie only when asked. */
-export function cookieTokenStore (seal: CookieSeal, session: CheckedOptions['session'], clock: () => number): TokenStore {
-  const { cookieName, absoluteDuration, inactivityDuration } = session
-  const attributes: SerializeOptions = { ...session.cookie, httpOnly: true }
-  const opened = new WeakMap<FastifyRequest, Content>()
-  // One and the same cookie, byte for byte, for everybody who waited for one refresh.
-  const sealedOnce = new WeakMap<TokenSet, string>()
+export interface CookieTokenStore extends TokenStore {
+  /** Whether a cookie of this name is the session's, or a part of it. */
+  readonly ownsCookie: (name: string) => boolean
+}
 
-  function get ({ request, reply, provider }: StoreContext): TokenSet | null {
-    const header = request.headers.cookie
-    if (header === undefined || !header.includes(cookieName)) return null
-    const value = fastifyCookie.parse(header)[cookieName]
-    if (!value) return null
-    const content = seal.open(value, request.log)
-    if (!isContent(content) || content.provider !== provider || isOver(content)) {
-      request.log.debug({ cookie: cookieName }, 'The session cookie is broken, of another key, or its time is over: it is cleared')
-      remove(reply)
-      return null
+/** The default store: the whole session, sealed, in cookies of the browser. They are opened only when asked. */
+export function cookieTokenStore ({ seal, session: options, refreshBeforeExpiration, clock }: CookieTokenStoreSettings): CookieTokenStore {
+  const { cookieName, absoluteDuration, inactivityDuration, maxCookieBytes } = options
+  const attributes: SerializeOptions = { ...options.cookie, httpOnly: true }
+  const chunks = new CookieChunks(cookieName, maxCookieBytes)
+  const ownsCookie = (name: string): boolean => chunks.has(name)
+  const sessions = new SealedSessions(seal, clock)
+  // The same cookies, byte for byte, for everybody who waited for one refresh.
+  const writtenOnce = new WeakMap<TokenSet, WrittenCookies>()
+  let hasSaidWhatIsLeftOut = false
+
+  function get (context: StoreContext): TokenSet | null {
+    const cookies = cookiesOf(context.request)
+    const session = newest(cookies, context)
+    if (session !== undefined) return session.tokens
+    const broken = chunks.among(cookies)
+    if (broken.length > 0) {
+      context.request.log.debug({ cookie: cookieName }, 'The session cookie is broken, of another key, or its time is over: it is cleared')
+      putCookies(context.reply, ownsCookie, broken.map(deletion))
     }
-    opened.set(request, content)
-    return content.tokens
+    return null
   }
 
-  function set ({ reply, provider }: StoreContext, tokens: TokenSet): void {
-    let cookie = sealedOnce.get(tokens)
-    if (cookie === undefined) {
-      cookie = write(provider, tokens)
-      sealedOnce.set(tokens, cookie)
-    }
-    putCookie(reply, cookieName, cookie)
+  /** Two are whole where a left-over was not deleted: the one that was written last counts. */
+  function newest (cookies: Cookies, { request, provider }: StoreContext): OpenedSession | undefined {
+    const whole = chunks.join(cookies).flatMap((text) => sessions.open(text, provider, request.log) ?? [])
+    return whole.filter((session) => clock() < endOf(session))
+      .sort((a, b) => b.usedAt - a.usedAt || b.tokens.generation - a.tokens.generation)[0]
+  }
+
+  function set (context: StoreContext, tokens: TokenSet): void {
+    const written = writtenOnce.get(tokens) ?? write(context, tokens)
+    writtenOnce.set(tokens, written)
+    put(context, written)
   }
 
   /** The write that pushes back the inactivity limit is needed only once in half of its time. */
-  function touch ({ request, reply, provider }: StoreContext): void {
-    const content = opened.get(request)
-    if (content === undefined || clock() < content.usedAt + inactivityDuration / 2) return
-    putCookie(reply, cookieName, write(provider, content.tokens))
+  function touch (context: StoreContext): void {
+    const session = newest(cookiesOf(context.request), context)
+    if (session !== undefined && (session.isOfOldKey || clock() >= rollAt(session))) put(context, write(context, session.tokens))
   }
 
-  function write (provider: string, tokens: TokenSet): string {
-    const now = Math.floor(clock())
-    const content: Content = { provider, usedAt: now, tokens }
-    const value = seal.seal({ ...content })
-    const size = cookieName.length + value.length
-    if (size > MAX_COOKIE_BYTES) throw new SessionTooLarge(size, MAX_COOKIE_BYTES, sizes(tokens))
-    const maxAge = Math.ceil(Math.min(inactivityDuration, tokens.startedAt + absoluteDuration - now))
-    return fastifyCookie.serialize(cookieName, value, { ...attributes, maxAge })
+  /** Deletes all that there can be, whatever this request has brought: a response on its way may bring the browser more. */
+  function clear (context: StoreContext): void {
+    const cookies = cookiesOf(context.request)
+    const session = newest(cookies, context)
+    if (session !== undefined) sessions.forget(session.tokens.sessionId)
+    putCookies(context.reply, ownsCookie, [...new Set([...chunks.names, ...chunks.among(cookies)])].map(deletion))
   }
 
-  function remove (reply: FastifyReply): void {
-    putCookie(reply, cookieName, fastifyCookie.serialize(cookieName, '', { ...attributes, maxAge: 0 }))
+  function dueAt ({ request }: StoreContext): number | undefined {
+    if (request.headers.cookie?.includes(cookieName) !== true) return Infinity
+    const [text, ...others] = chunks.join(cookiesOf(request))
+    return text === undefined || others.length > 0 ? undefined : sessions.dueAt(text)
   }
 
-  function isOver ({ usedAt, tokens }: Content): boolean {
-    const now = clock()
-    return now >= usedAt + inactivityDuration || now >= tokens.startedAt + absoluteDuration
+  function write ({ request, provider }: StoreContext, tokens: TokenSet): WrittenCookies {
+    const { written, isIdTokenLeftOut } = writeWithinBudget(tokens, maxCookieBytes, (kept) => serialize({ provider, usedAt: Math.floor(clock()), tokens: kept }))
+    if (isIdTokenLeftOut && !hasSaidWhatIsLeftOut) {
+      hasSaidWhatIsLeftOut = true
+      request.log.info({ cookie: cookieName }, 'The session is large: it is kept without the id_token, and logouts go without id_token_hint. Said once')
+    }
+    return written
+  }
+
+  function serialize (session: Session): WrittenCookies {
+    const maxAge = Math.ceil(endOf(session) - session.usedAt)
+    const pairs = chunks.split(sessions.seal(session, Math.min(rollAt(session), renewalAt(session))))
+    return {
+      names: pairs.map(([name]) => name),
+      requestBytes: pairs.map((pair) => pair.join('=')).join('; ').length,
+      setCookies: pairs.map(([name, value]) => fastifyCookie.serialize(name, value, { ...attributes, maxAge }))
+    }
+  }
+
+  function put ({ request, reply }: StoreContext, { names, setCookies }: WrittenCookies): void {
+    const leftOver = chunks.among(cookiesOf(request)).filter((name) => !names.includes(name))
+    putCookies(reply, ownsCookie, [...setCookies, ...leftOver.map(deletion)])
+  }
+
+  function deletion (name: string): string {
+    return fastifyCookie.serialize(name, '', { ...attributes, maxAge: 0 })
+  }
+
+  function endOf ({ usedAt, tokens }: Session): number {
+    return Math.min(usedAt + inactivityDuration, tokens.startedAt + absoluteDuration)
+  }
+
+  function rollAt ({ usedAt }: Session): number {
+    return usedAt + inactivityDuration / 2
+  }
+
+  /** When the login's own token is to be refreshed, if it can be. */
+  function renewalAt ({ tokens: { refreshToken, accessTokens: [login] } }: Session): number {
+    return refreshToken === undefined || login === undefined ? Infinity : refreshAt(login, refreshBeforeExpiration)
   }
 
   return {
     get,
     set,
-    clear: ({ reply }) => { remove(reply) },
+    clear,
     touch,
-    retract: ({ reply }) => { dropCookie(reply, cookieName) },
-    writesResponse: true
+    dueAt,
+    retract: ({ reply }) => { dropCookies(reply, ownsCookie) },
+    writesResponse: true,
+    ownsCookie
   }
 }
 
-/** A response that sets the session is nobody else's (R13). Handlers may set the header later, so it is set again as the response is sent. */
-export function forbidCaching (reply: FastifyReply, cookieName: string): void {
-  if (cookiesOf(reply).some((cookie) => cookie.startsWith(`${cookieName}=`))) reply.header('cache-control', 'no-store')
-}
-
-/** Sets a cookie in place of one of the same name: Fastify itself would send both. */
-function putCookie (reply: FastifyReply, name: string, cookie: string): void {
-  dropCookie(reply, name).header('set-cookie', cookie).header('cache-control', 'no-store')
-}
-
-function dropCookie (reply: FastifyReply, name: string): FastifyReply {
-  const others = cookiesOf(reply).filter((cookie) => !cookie.startsWith(`${name}=`))
-  reply.removeHeader('set-cookie')
-  return others.length > 0 ? reply.header('set-cookie', others) : reply
-}
-
-function cookiesOf (reply: FastifyReply): string[] {
-  return [reply.getHeader('set-cookie') ?? []].flat().map(String)
-}
-
-function isContent (content: unknown): content is Content {
-  return isRecord(content) && typeof content.provider === 'string' && typeof content.usedAt === 'number' && isRecord(content.tokens)
-}
-
-function sizes ({ accessTokens, refreshToken, idToken }: TokenSet): string {
-  const parts = [...accessTokens.map(({ accessToken, resource }) => [`access token${resource ? ` for ${resource}` : ''}`, accessToken] as const),
-    ['refresh token', refreshToken] as const, ['id_token', idToken] as const]
-  return parts.flatMap(([name, token]) => token === undefined ? [] : [`${name} ${token.length}`]).join(', ')
+function cookiesOf ({ headers: { cookie } }: FastifyRequest): Cookies {
+  return cookie === undefined ? {} : fastifyCookie.parse(cookie)
 }

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { CheckedOptions } from '../options-check.ts'
 import { cookieSeal } from './cookie-seal.ts'
-import { cookieTokenStore, forbidCaching } from './cookie-token-store.ts'
+import { cookieTokenStore } from './cookie-token-store.ts'
+import { forbidCaching } from './response-cookies.ts'
 import { endingWithSecureSession } from './secure-session-end.ts'
 import { sessionTokenStore } from './session-token-store.ts'
 import type { TokenStore } from './token-store.ts'
@@ -26,12 +27,13 @@ async function serverStore (fastify: FastifyInstance, { name, session, clock }: 
   return sessionTokenStore(fastify, name, session, clock, await cookieSeal(fastify, session.keys, session.cookieName))
 }
 
-async function cookieStore (fastify: FastifyInstance, { session, clock }: CheckedOptions): Promise<TokenStore> {
-  const seal = await cookieSeal(fastify, session.keys, session.cookieName)
-  if (!session.cookie.secure) fastify.log.warn(`The session cookie ${session.cookieName} is not Secure: for development on loopback only`)
+async function cookieStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
+  const { keys, cookieName, cookie } = options.session
+  const store = cookieTokenStore({ ...options, seal: await cookieSeal(fastify, keys, cookieName) })
+  if (!cookie.secure) fastify.log.warn(`The session cookie ${cookieName} is not Secure: for development on loopback only`)
   fastify.addHook('onSend', (_request, reply, payload, done) => {
-    forbidCaching(reply, session.cookieName)
+    forbidCaching(reply, store.ownsCookie)
     done(null, payload)
   })
-  return cookieTokenStore(seal, session, clock)
+  return store
 }

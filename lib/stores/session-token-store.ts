@@ -107,7 +107,7 @@ export function sessionTokenStore (fastify: FastifyInstance, provider: string, s
     if (id === undefined) return undefined
     const record = await sessionRecords.read(request, id)
     if (!isRecord(record)) return undefined
-    const content = seal === undefined ? record.content : seal.open(String(record.content), request.log)
+    const content = seal === undefined ? record.content : seal.open(String(record.content), request.log)?.content
     return isContent(content) && content.provider === provider && clock() < endOf(content) ? content : undefined
   }
 

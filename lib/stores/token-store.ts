@@ -31,6 +31,12 @@ export interface TokenStore {
    */
   touch? (context: StoreContext): Promise<void> | void
   /**
+   * Seconds since the epoch from which on the session wants to be read at every request (its token is to be refreshed, or
+   * its inactivity limit pushed back), as far as can be told without reading it; until then the default hook leaves it
+   * alone. `undefined`: it has to be read. Optional.
+   */
+  dueAt? (context: StoreContext): number | undefined
+  /**
    * Takes back what `set` has put on the response: the session was ended while the response was made, and the browser may
    * hold another one by now. Only for stores that write to the response.
    */
@@ -51,6 +57,7 @@ export function storeByProvider (stores: ReadonlyMap<string, TokenStore>): Token
     set: (context, tokens) => stores.get(context.provider)?.set(context, tokens),
     clear: (context) => stores.get(context.provider)?.clear(context),
     touch: (context) => stores.get(context.provider)?.touch?.(context),
+    dueAt: (context) => stores.get(context.provider)?.dueAt?.(context),
     retract: (context) => stores.get(context.provider)?.retract?.(context),
     endedByApp: (context) => stores.get(context.provider)?.endedByApp?.(context) ?? false,
     get writesResponse () { return [...stores.values()].some(({ writesResponse }) => writesResponse) }
