@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isNobody, UnknownProvider } from './errors.ts'
 import type { Provider } from './provider.ts'
 import { SessionAccess, type TokenRequest } from './session-access.ts'
+import type { TokenExchange } from './token-exchange.ts'
 import type { JsonWebKey, TokenResponse, TokenSet } from './token-set.ts'
 
 /** Whose tokens, and which. */
@@ -10,6 +11,16 @@ export interface TokenParameters extends TokenRequest {
   readonly provider?: string
   /** Passed through to the token store. */
   readonly context?: unknown
+}
+
+/** Which access token `request.accessToken()` gives. */
+export interface AccessTokenParameters extends TokenParameters {
+  /**
+   * A token that the token service issues in exchange for the session's own (RFC 8693): to call an API on behalf of the
+   * user that wants a token of its own. `resource` and `scope` beside it say which token of the session is exchanged;
+   * `forceRenewal` is about the token that is issued.
+   */
+  readonly exchange?: TokenExchange
 }
 
 /** Which session is meant. */
@@ -66,8 +77,9 @@ export class Accessor implements Tokens {
     this.#providers = providers
   }
 
-  async accessToken (parameters: TokenParameters = {}): Promise<string> {
-    const { token } = await this.session(parameters).current(parameters)
+  async accessToken ({ exchange, ...parameters }: AccessTokenParameters = {}): Promise<string> {
+    const session = this.session(parameters)
+    const token = exchange === undefined ? (await session.current(parameters)).token : await session.exchanged(exchange, parameters)
     return token.accessToken
   }
 
@@ -144,9 +156,9 @@ export function accessorOf (request: FastifyRequest): Accessor {
   return accessor
 }
 
-async function accessToken (this: FastifyRequest, parameters?: TokenParameters & { optional?: false }): Promise<string>
-async function accessToken (this: FastifyRequest, parameters: TokenParameters & { optional?: boolean }): Promise<string | null>
-async function accessToken (this: FastifyRequest, { optional = false, ...parameters }: TokenParameters & { optional?: boolean } = {}): Promise<string | null> {
+async function accessToken (this: FastifyRequest, parameters?: AccessTokenParameters & { optional?: false }): Promise<string>
+async function accessToken (this: FastifyRequest, parameters: AccessTokenParameters & { optional?: boolean }): Promise<string | null>
+async function accessToken (this: FastifyRequest, { optional = false, ...parameters }: AccessTokenParameters & { optional?: boolean } = {}): Promise<string | null> {
   try {
     return await accessorOf(this).accessToken(parameters)
   } catch (error) {

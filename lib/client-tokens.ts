@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { UnknownClient } from './errors.ts'
+import { askFreely } from './refresh/ask-freely.ts'
+import type { ServiceBackOff } from './refresh/back-off.ts'
 import { classifyFailure, errorOf, RefreshFailure } from './refresh/failure.ts'
 import type { TokenCache } from './token-cache.ts'
 import type { TokenService } from './token-service/token-service.ts'
@@ -18,6 +20,7 @@ export interface ClientSettings {
   readonly wish: TokenWish
   readonly parameters: Readonly<Record<string, string>> | undefined
   readonly tokenService: TokenService
+  readonly service: ServiceBackOff
   readonly cache: TokenCache
   /** The HTTP client in force for an instance. */
   readonly backchannelFor: (server: FastifyInstance) => Dispatcher
@@ -32,11 +35,12 @@ export class ClientTokens {
   }
 
   async accessToken ({ forceRenewal, ...asked }: ClientTokenParameters, server: FastifyInstance): Promise<string> {
-    const { name, parameters, tokenService, cache, backchannelFor } = this.#settings
+    const { name, parameters, tokenService, service, cache, backchannelFor } = this.#settings
     const wish = { ...this.#settings.wish, ...readWish(asked) }
     const key = JSON.stringify([name, wish.resource, wish.scope])
     try {
-      const token = await cache.obtain(key, forceRenewal, () => tokenService.clientCredentials(wish, parameters, backchannelFor(server)))
+      const token = await cache.obtain(key, forceRenewal, () =>
+        askFreely(service, () => tokenService.clientCredentials(wish, parameters, backchannelFor(server))))
       return token.accessToken
     } catch (error) {
       throw errorOf(withoutUser(classifyFailure(error)))

@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import type { Dispatcher } from 'undici'
 import { decorateRequests } from './accessor.ts'
 import { ClientTokens, decorateClients } from './client-tokens.ts'
+import { Exchanger } from './exchanger.ts'
 import { refreshTokens, requireAccessToken } from './hooks.ts'
 import { login } from './login/login.ts'
 import { logout } from './login/logout.ts'
@@ -25,7 +26,7 @@ import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
 import { TokenService } from './token-service/token-service.ts'
 import { readWish } from './token-wish.ts'
 
-export type { OAuth2Token, SaveParameters, SessionParameters, TokenParameters, Tokens } from './accessor.ts'
+export type { AccessTokenParameters, OAuth2Token, SaveParameters, SessionParameters, TokenParameters, Tokens } from './accessor.ts'
 export type { ClientTokenParameters } from './client-tokens.ts'
 export type { FailureClass, RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './events.ts'
 export type { TokenManagementOptions } from '../types/options.ts'
@@ -36,6 +37,7 @@ export type { ClientCertificate } from './token-service/client-certificate.ts'
 export type { Current } from './token-service/current.ts'
 export type { PrivateKey } from './token-service/private-key.ts'
 export type { AccessToken, JsonWebKey, TokenResponse, TokenSet } from './token-set.ts'
+export type { TokenExchange } from './token-exchange.ts'
 export type { TokenWish } from './token-wish.ts'
 
 /** What the registrations of one context share. */
@@ -79,6 +81,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const service = new ServiceBackOff(clock)
   const spender = new Spender({ ...options, provider: name, tokenService, coordinator, service, log: fastify.log })
   const refresher = new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock)
+  const cache = new TokenCache({ ...options, log: fastify.log })
   // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
   const { backchannel } = fastify
   const backchannelFor = (own: Dispatcher) => (server: FastifyInstance) => server.backchannel === backchannel ? own : server.backchannel
@@ -88,11 +91,11 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     tokenService,
     coordinator,
     refresher,
+    exchanger: new Exchanger(tokenService, coordinator, service, cache),
     storeFor: ({ tokenStore }) => tokenStore === registry.store ? store ?? tokenStore : tokenStore,
     backchannelFor: backchannelFor(dispatcher)
   }
   registry.providers.set(name, provider)
-  const cache = new TokenCache({ ...options, service, log: fastify.log })
   for (const [name, { scope, resource, parameters, clientId: ownId, ...how }] of Object.entries(options.clients)) {
     const own = ownId === undefined ? clientAuthentication : authenticationOf(how)
     // A certificate is presented for the client that it is of, and for no other.
@@ -102,6 +105,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
       wish: readWish({ resource, scope: scope?.join(' ') }),
       parameters,
       tokenService: ownId === undefined ? tokenService : tokenServiceOf(ownId, own),
+      service,
       cache,
       backchannelFor: backchannelFor(isShared ? dispatcher : decorateBackchannel(fastify, options, own, registry))
     }))

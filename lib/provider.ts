@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Dispatcher } from 'undici'
 import type { SessionEndedEvent } from './events.ts'
+import type { Exchanger } from './exchanger.ts'
 import type { RefreshCoordinator } from './refresh/coordinator.ts'
 import type { Refresher } from './refresh/refresher.ts'
 import type { TokenStore } from './stores/token-store.ts'
@@ -12,6 +13,7 @@ export interface Provider {
   readonly tokenService: TokenService
   readonly coordinator: RefreshCoordinator
   readonly refresher: Refresher
+  readonly exchanger: Exchanger
   /** The store in force for a route of this instance. */
   readonly storeFor: (server: FastifyInstance) => TokenStore
   /** The HTTP client in force for a route of this instance. */

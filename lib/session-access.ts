@@ -1,9 +1,11 @@
 import { HeadersSent, hasCode, StoreFailed, Unauthenticated } from './errors.ts'
 import { tell } from './events.ts'
 import type { Provider } from './provider.ts'
-import { errorOf } from './refresh/failure.ts'
+import { errorOf, RefreshFailure } from './refresh/failure.ts'
 import { revocableTokens } from './revocation.ts'
 import type { StoreContext, TokenStore } from './stores/token-store.ts'
+import type { TokenExchange } from './token-exchange.ts'
+import type { Subject } from './token-service/token-service.ts'
 import { type AccessToken, findAccessToken, type JsonWebKey, type TokenResponse, type TokenSet } from './token-set.ts'
 import { readWish, type TokenWish } from './token-wish.ts'
 
@@ -42,7 +44,23 @@ export class SessionAccess {
    * @throws FST_TOKEN_UNAUTHENTICATED, FST_TOKEN_LOGIN_REQUIRED, FST_TOKEN_SERVICE_UNAVAILABLE, FST_TOKEN_SERVICE_REFUSED,
    * FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
    */
-  async current ({ forceRenewal, ...asked }: TokenRequest): Promise<{ tokens: TokenSet, token: AccessToken }> {
+  async current (request: TokenRequest): Promise<Subject> {
+    return await this.#current(request).catch(throwCoded)
+  }
+
+  /**
+   * A token issued in exchange for the current one (RFC 8693).
+   *
+   * @throws the same, and FST_TOKEN_INVALID_PARAMETERS
+   */
+  async exchanged (exchange: TokenExchange, request: TokenRequest): Promise<AccessToken> {
+    const { exchanger, backchannelFor } = this.#provider
+    const dispatcher = backchannelFor(this.#context.request.server)
+    return await exchanger.obtain((asked) => this.#current(asked), exchange, request, dispatcher).catch(throwCoded)
+  }
+
+  /** @throws RefreshFailure, and the coded errors that are none. */
+  async #current ({ forceRenewal, ...asked }: TokenRequest): Promise<Subject> {
     const wish = readWish(asked)
     const stored = this.#isEndedByApp() ? null : await this.#tokens()
     if (stored === null) throw new Unauthenticated()
@@ -61,7 +79,7 @@ export class SessionAccess {
     const { tokens, failure } = outcome
     const token = findAccessToken(tokens, wish)
     if (token !== undefined && token === this.#renewed && !forceRenewal && !failure.endsSession) return { tokens, token }
-    throw errorOf(failure)
+    throw failure
   }
 
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
@@ -75,7 +93,7 @@ export class SessionAccess {
     this.#checkWritable()
     const before = await this.#readable()
     await this.#access('write', () => this.#store.set(this.#context, tokens))
-    if (before !== null) this.#provider.coordinator.end(before.sessionId)
+    if (before !== null) this.#forget(before)
     this.#read = Promise.resolve(tokens)
     this.#isWritten = true
   }
@@ -89,7 +107,7 @@ export class SessionAccess {
     const { coordinator, tokenService, backchannelFor, clock } = this.#provider
     const tokens = await this.#readable()
     if (tokens !== null) {
-      coordinator.end(tokens.sessionId)
+      this.#forget(tokens)
       try {
         const newest = coordinator.successorOf(tokens) ?? tokens
         await tokenService.revoke(revocableTokens(newest, clock()), backchannelFor(this.#context.request.server))
@@ -141,8 +159,8 @@ export class SessionAccess {
   }
 
   async #end (tokens: TokenSet | null): Promise<void> {
-    const { coordinator, name, onSessionEnded } = this.#provider
-    if (tokens !== null) coordinator.end(tokens.sessionId)
+    const { name, onSessionEnded } = this.#provider
+    if (tokens !== null) this.#forget(tokens)
     this.#checkWritable()
     await this.#access('clear', () => this.#store.clear(this.#context))
     this.#read = Promise.resolve(null)
@@ -156,6 +174,12 @@ export class SessionAccess {
   async #endWithApp (): Promise<void> {
     const tokens = await this.#readable()
     if (tokens !== null) await this.#logged('clear', () => this.#end(tokens))
+  }
+
+  /** No refresh brings this session back, and nothing of it stays in memory. */
+  #forget ({ sessionId }: TokenSet): void {
+    this.#provider.coordinator.end(sessionId)
+    this.#provider.exchanger.forget(sessionId)
   }
 
   /** Keeps a successor. Where that fails the request has its token all the same: the coordinator carries the successor on. */
@@ -207,4 +231,8 @@ export class SessionAccess {
     const { reply } = this.#context
     return !this.#store.writesResponse || !(reply.sent || reply.raw.headersSent)
   }
+}
+
+function throwCoded (error: unknown): never {
+  throw error instanceof RefreshFailure ? errorOf(error) : error
 }

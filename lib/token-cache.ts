@@ -1,22 +1,19 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { type ServiceBackOff, TokenBackOff } from './refresh/back-off.ts'
-import { classifyFailure, RefreshFailure } from './refresh/failure.ts'
-import { askPatiently } from './refresh/retry.ts'
+import { TokenBackOff } from './refresh/back-off.ts'
+import { classifyFailure, isAnswer, type RefreshFailure } from './refresh/failure.ts'
 import { type AccessToken, isExpired, needsRefresh } from './token-set.ts'
 
 /** Bound of what is kept: some eight thousand tokens. */
 const MEMORY_BYTES = 8 * 1_048_576
 
 export interface TokenCacheSettings {
-  /** The back-off of the token service that all requests to it share. */
-  readonly service: ServiceBackOff
   readonly refreshBeforeExpiration: number
   readonly clock: () => number
   readonly log: FastifyBaseLogger
 }
 
-/** Access tokens that cost nothing but a request: kept in memory until it is time for a new one, and asked for by one at a time. */
+/** Access tokens of no token set, in memory: kept until it is time for a new one, and asked for by one caller at a time. */
 export class TokenCache {
   readonly #settings: TokenCacheSettings
   readonly #kept = new LRUCache<string, AccessToken>({ maxSize: MEMORY_BYTES, sizeCalculation: (token, key) => key.length + JSON.stringify(token).length })
@@ -25,7 +22,7 @@ export class TokenCache {
 
   constructor (settings: TokenCacheSettings) {
     this.#settings = settings
-    // Without end: nothing here is ever dead for good.
+    // No grace period ever ends: what is refused now may be granted later.
     this.#refused = new TokenBackOff(Infinity, settings.clock)
   }
 
@@ -60,38 +57,22 @@ export class TokenCache {
     return asking
   }
 
-  /** Nothing is spent by asking, so that a request whose answer was lost may be sent again (R19). */
   async #ask (key: string, ask: () => Promise<AccessToken>): Promise<AccessToken> {
-    const { service } = this.#settings
     this.#refused.enter(key)
-    service.enter()
     try {
-      const token = await askPatiently(ask, true)
-      service.answered()
+      const token = await ask()
       this.#refused.succeeded(key)
       this.#kept.set(key, token)
       return token
     } catch (error) {
-      throw this.#remember(key, harmless(classifyFailure(error)))
+      throw this.#remember(key, classifyFailure(error))
     }
   }
 
-  /** Outages are remembered for the service, refusals for the one key. */
+  /** A refusal is remembered for the one key, so that it is not asked for again at once; an outage for the service, elsewhere. */
   #remember (key: string, failure: RefreshFailure): RefreshFailure {
-    const { service, log } = this.#settings
-    if (failure.class === 'unavailable' || failure.class === 'ambiguous') {
-      service.failed(failure.retryAfter)
-      return failure
-    }
-    service.answered()
-    if (failure.class === 'refused') log.error({ err: failure }, 'The token service refuses the request of this app: check the client registration and the options')
+    if (!isAnswer(failure.class) || failure.endsSession || failure.class === 'unavailable') return failure
+    if (failure.class === 'refused') this.#settings.log.error({ err: failure }, 'The token service refuses the request of this app: check the client registration and the options')
     return this.#refused.failed(key, failure)
   }
-}
-
-/** No session ends here: `invalid_grant` is about what was presented this time, and an id_token that came along is nobody's. */
-function harmless (failure: RefreshFailure): RefreshFailure {
-  const { cause } = failure
-  if (failure.class === 'ended') return new RefreshFailure('refused', { cause })
-  return failure.class === 'wrongIdentity' ? new RefreshFailure('badResponse', { cause }) : failure
 }

@@ -101,6 +101,15 @@ export async function asks (request: FastifyRequest): Promise<void> {
   // @ts-expect-error forceRenewal is true or the token
   await request.accessToken({ forceRenewal: 1 })
 
+  const exchanged = await request.accessToken({ exchange: { audience: 'orders', actor: { token, tokenType: 'urn:ietf:params:oauth:token-type:access_token' } }, resource: 'https://api.example.com' })
+  exactly<string>()(exchanged, true)
+  const perhaps = await request.accessToken({ exchange: { resource: 'https://api.example.com', scope: 'read' }, optional: true })
+  exactly<string | null>()(perhaps, true)
+  // @ts-expect-error an actor's token comes with its type
+  await request.accessToken({ exchange: { actor: { token } } })
+  // @ts-expect-error a token set holds no exchanged tokens
+  await request.tokens.get({ exchange: { audience: 'orders' } })
+
   const tokens = await request.tokens.get()
   exactly<TokenSet | null>()(tokens, true)
   const saved = await request.tokens.save({ access_token: 'x', token_type: 'Bearer', expires_in: '300', refresh_token: 'y' })

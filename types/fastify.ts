@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import type { TokenParameters, Tokens } from '../lib/accessor.ts'
+import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/accessor.ts'
 import type { ClientTokenParameters } from '../lib/client-tokens.ts'
 import type { refreshTokens, requireAccessToken } from '../lib/hooks.ts'
 import type { TokenStore } from '../lib/stores/token-store.ts'
@@ -33,13 +33,13 @@ declare module 'fastify' {
      *
      * @throws FST_TOKEN_UNAUTHENTICATED (401), FST_TOKEN_LOGIN_REQUIRED (401), FST_TOKEN_SERVICE_UNAVAILABLE (503),
      * FST_TOKEN_SERVICE_REFUSED (502), FST_TOKEN_SERVICE_BAD_RESPONSE (502), FST_TOKEN_STORE_FAILED (503),
-     * FST_TOKEN_HEADERS_SENT (500), FST_TOKEN_UNKNOWN_PROVIDER (500)
+     * FST_TOKEN_HEADERS_SENT (500), FST_TOKEN_UNKNOWN_PROVIDER (500), FST_TOKEN_INVALID_PARAMETERS (500)
      * @example
      * const token = await request.accessToken()
      */
-    accessToken (parameters?: TokenParameters & { optional?: false }): Promise<string>
+    accessToken (parameters?: AccessTokenParameters & { optional?: false }): Promise<string>
     /** `null` instead of a 401 where nobody is logged in (any more). */
-    accessToken (parameters: TokenParameters & { optional?: boolean }): Promise<string | null>
+    accessToken (parameters: AccessTokenParameters & { optional?: boolean }): Promise<string | null>
   }
 
   interface FastifyContextConfig {

@@ -15,6 +15,8 @@ import { AnswerError, judgeTokenResponse, type Process, readAnswer } from './tok
 /** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
 const CLOCK_TOLERANCE = 30
 
+const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+
 export interface TokenServiceSettings {
   readonly metadata: Metadata
   readonly clientId: string
@@ -43,6 +45,12 @@ export interface Callback {
 interface Asking {
   readonly dpopKey: JsonWebKey | undefined
   readonly dispatcher: Dispatcher
+}
+
+/** An access token of a session that is to be exchanged, and the token set it is in. */
+export interface Subject {
+  readonly tokens: TokenSet
+  readonly token: AccessToken
 }
 
 /** The token service: a method per grant. Every call goes over the dispatcher it is given, with one deadline. */
@@ -127,6 +135,25 @@ export class TokenService {
       (options) => oauth.clientCredentialsGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication, { ...parameters, ...asked(wish) }, options),
       (answer) => oauth.processClientCredentialsResponse(metadata, this.#client(), answer))
     return loneAccessToken(tokens, this.#reading(issuedAt), wish)
+  }
+
+  /**
+   * Exchanges the access token of a session for another one (RFC 8693), which is bound to the same key.
+   *
+   * @throws BackchannelError, AnswerError
+   */
+  async exchange ({ tokens: { dpopKey }, token }: Subject, parameters: URLSearchParams, dispatcher: Dispatcher): Promise<AccessToken> {
+    const { metadata } = this
+    const issuedAt = this.#settings.clock()
+    const issued = await this.#ask({ dpopKey, dispatcher },
+      (options) => oauth.genericTokenEndpointRequest(metadata, this.#client(), this.#settings.clientAuthentication, TOKEN_EXCHANGE,
+        new URLSearchParams([...parameters, ['subject_token', token.accessToken]]), options),
+      async (answer) => {
+        const result = await oauth.processGenericTokenEndpointResponse(metadata, this.#client(), answer)
+        if (typeof result.issued_token_type !== 'string') throw new Error('the issued_token_type is missing')
+        return result
+      })
+    return loneAccessToken(issued, this.#reading(issuedAt), asked(Object.fromEntries(parameters)))
   }
 
   /**

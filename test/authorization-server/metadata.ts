@@ -38,7 +38,7 @@ export function metadata ({ issuer, mtlsOrigin, settings }: Realm): object {
     jwks_uri: issuer + paths.jwks,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
-    grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials'],
+    grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials', 'urn:ietf:params:oauth:grant-type:token-exchange'],
     subject_types_supported: ['public'],
     scopes_supported: ['openid', 'offline_access'],
     token_endpoint_auth_methods_supported: settings.clientAuthentication,

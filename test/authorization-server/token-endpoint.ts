@@ -6,6 +6,7 @@ import { OAuthError } from './oauth-error.ts'
 import type { Realm } from './realm.ts'
 import type { RequestRecord } from './request-log.ts'
 import { checkResource } from './resource.ts'
+import { exchangeToken } from './token-exchange.ts'
 import { tokenResponse, type TokenResponse } from './token-response.ts'
 
 /** A grant checks and spends before its first await: parallel requests see each other's spending. */
@@ -14,7 +15,8 @@ type GrantType = (realm: Realm, form: Form, jkt?: string) => Promise<TokenRespon
 const grants = new Map<string, GrantType>([
   ['authorization_code', redeemCode],
   ['refresh_token', refresh],
-  ['client_credentials', clientCredentials]
+  ['client_credentials', clientCredentials],
+  ['urn:ietf:params:oauth:grant-type:token-exchange', exchangeToken]
 ])
 
 export async function tokenEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
