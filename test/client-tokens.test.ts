@@ -94,7 +94,7 @@ test('a client belongs to the registration that declares it', async (t) => {
   t.teardown(() => second.close())
   const server = await startAuthorizationServer()
   t.teardown(() => server.close())
-  const registration = { name: 'second', issuer: second.issuer, clientId: 'another', clientSecret: 'a secret', session: { key: sessionKey } }
+  const registration = { name: 'second', issuer: second.issuer, clientId: 'another', clientSecret: 'a secret', session: { key: sessionKey }, dpop: second.settings.dpop }
   const startWith = async (clients: TokenManagementOptions['clients']) => await startApp(t, server, {
     clients: { orders: {} },
     routes: async (app) => { await app.register(tokenManagement, { ...registration, clients }) }

@@ -61,6 +61,15 @@ test('R30 the session\'s token is exchanged for one that the API takes: the subj
   await check(await ask(browser, { exchange: { audience: 'fourth' } }), { status: 502, code: 'FST_TOKEN_SERVICE_BAD_RESPONSE', tokenRequests: 1 })
 })
 
+test('R33 R34 in a DPoP session the exchange carries a proof of the session\'s key, and what it brings is bound to it', async (t) => {
+  const { server, login, ask, check } = await startExchange(t, {}, { dpop: true, dpopNonce: 'issued' })
+  const browser = await login()
+  await check(await ask(browser, orders), { status: 200, tokenRequests: 2 }, 'R35 the second time with the nonce')
+  t.match(server.requestsTo('token', grant)[1], { status: 200, proof: { alg: 'ES256' } })
+  server.fault(faults.members({ token_type: 'Bearer' }))
+  await check(await ask(browser, { exchange: { audience: 'stock' } }), { status: 502, code: 'FST_TOKEN_SERVICE_BAD_RESPONSE', tokenRequests: 1 })
+})
+
 test('what it brings is kept for the session until it is time for a new one, whatever the session\'s own token does meanwhile', async (t) => {
   const { server, login, ask, check, clock } = await startExchange(t, {}, { expiresIn: 1000 })
   const browser = await login({ expiresIn: 300 })
