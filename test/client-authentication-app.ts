@@ -26,6 +26,7 @@ export async function startClientApp (t: Test, clientAuthentication: ClientAuthe
     ...options
   })
   const { server, browser, clock, log } = app
+  clock.now = Math.ceil(clock.now)
   server.settings.now = () => clock.now * 1000
 
   async function logInAndWait (): Promise<void> {

@@ -128,6 +128,8 @@ export function assertNoSecrets (t: Test, server: AuthorizationServer, texts: st
   const { clientId, clientSecret } = server.settings
   const secrets = [
     ...server.tokens,
+    ...server.requests.flatMap(({ params }) => params.client_assertion ?? []),
+    'PRIVATE KEY',
     ...server.keysAndProofs,
     clientSecret,
     Buffer.from(`${clientId}:${clientSecret}`).toString('base64'),
