@@ -1,9 +1,9 @@
 import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici'
-import { InvalidOptions } from '../errors.ts'
+import { hasCode, InvalidOptions } from '../errors.ts'
 import { isDispatcher } from '../options-check.ts'
 import type { Options } from '../options.ts'
+import { CertificateAgent } from './certificate-agent.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
-import { presenting } from './client-certificate.ts'
 
 /** No honest answer of a token service is larger (R7). */
 const MAX_ANSWER_BYTES = 1_048_576
@@ -46,10 +46,10 @@ export function createBackchannel (options: Options['backchannel'], mutualTls: C
   }
   if (mutualTls && !certificate && options === undefined) throw new InvalidOptions('tlsClientAuth needs { cert, key }, or a backchannel of the app that presents them')
   const merged = { connections: 10, ...TIMEOUTS, ...options }
-  const agentOptions = certificate === undefined ? merged : presenting(certificate, merged)
   try {
-    return new Agent(agentOptions)
+    return certificate === undefined ? new Agent(merged) : new CertificateAgent(certificate, merged)
   } catch (error) {
+    if (hasCode(error)) throw error
     throw new InvalidOptions(`backchannel is not what an undici Agent takes: ${error instanceof Error ? error.message : 'unknown'}`, { cause: error })
   }
 }

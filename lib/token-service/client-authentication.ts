@@ -54,8 +54,8 @@ export function none (): ClientAuthentication {
  * `tls_client_auth` and `self_signed_tls_client_auth`: the certificate of the connection authenticates. Certificate and key
  * go to the plugin's connections to the provider, and `mtls_endpoint_aliases` are used where its metadata has them.
  *
- * @param certificate - certificate and key in PEM, or a function that gives the current ones: for new connections; one that
- * is open is used for a minute more at the most. Left out where the app's own `backchannel` brings them.
+ * @param certificate - certificate and key in PEM, or a function that gives the current ones. Left out where the app's own
+ * `backchannel` presents them.
  * @throws FST_TOKEN_INVALID_OPTIONS for what is no such pair, or has expired.
  * @example
  * await app.register(tokenManagement, { clientAuthentication: tlsClientAuth({ cert: readFileSync('tls.crt'), key: readFileSync('tls.key') }), ... })

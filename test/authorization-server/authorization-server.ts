@@ -52,6 +52,8 @@ export class AuthorizationServer {
   }
 
   get issuer (): string { return this.#realm.issuer }
+  /** Where it listens with TLS, and asks for certificates; '' where it does not. */
+  get mtlsOrigin (): string { return this.#realm.mtlsOrigin ?? '' }
   /** May be changed at any time. */
   get settings (): Settings { return this.#realm.settings }
 
