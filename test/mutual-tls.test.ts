@@ -26,8 +26,8 @@ test('R28 requests with a certificate go to the mtls_endpoint_aliases, and to th
   await browser.post('/auth/logout')
   const posts = server.requests.filter(({ method }) => method === 'POST')
   t.ok(posts.length >= 3)
-  for (const { headers, params } of posts) {
-    t.equal(`https://${headers.host}`, server.mtlsOrigin)
+  for (const { url, params } of posts) {
+    t.equal(url.origin, server.mtlsOrigin)
     t.equal(params.client_id, 'web')
   }
 
@@ -40,7 +40,7 @@ test('R28 other methods go to the endpoints themselves, and present no certifica
   const { server, logInAndWait, refresh } = await startClientApp(t, undefined, { ...settings, clientAuthentication: ['client_secret_basic'] })
   await logInAndWait()
   t.equal((await refresh()).answer.status, 200)
-  t.ok(server.requestsTo('token').every(({ headers, certificate }) => `http://${headers.host}` === server.issuer && certificate === undefined))
+  t.ok(server.requestsTo('token').every(({ url, certificate }) => url.origin === server.issuer && certificate === undefined))
 })
 
 test('metadata by hand has aliases, too', async (t) => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { TLSSocket } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { send, type Answer } from './answer.ts'
 import { authorizationEndpoint } from './authorization-endpoint.ts'
@@ -47,7 +48,7 @@ export async function exchange ({ realm, log, gates, faults, closing }: Stations
 
 async function recordOf (realm: Realm, request: IncomingMessage): Promise<RequestRecord> {
   const at = realm.settings.now()
-  const url = new URL(request.url ?? '/', realm.issuer)
+  const url = new URL(request.url ?? '/', request.socket instanceof TLSSocket ? realm.mtlsOrigin : realm.issuer)
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk)
   const body = Buffer.concat(chunks).toString()

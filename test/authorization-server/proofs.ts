@@ -28,13 +28,13 @@ export class Proofs {
   }
 
   /** Takes the proof of a request, once, and notes it in the record; `undefined` where there is none. */
-  async take (record: RequestRecord, origin: string, accessToken?: string): Promise<Proof | undefined> {
+  async take (record: RequestRecord, accessToken?: string): Promise<Proof | undefined> {
     const { dpop } = record.headers
     if (dpop === undefined) return undefined
     const { protectedHeader: { alg, jwk = { kty: '' } }, payload } = await verified(String(dpop))
     if ('d' in jwk || 'k' in jwk) throw refused('jwk is not a public key')
     if (payload.htm !== record.method) throw refused('htm is not the method')
-    if (payload.htu !== origin + record.url.pathname) throw refused('htu is not the address without query and fragment')
+    if (payload.htu !== record.url.origin + record.url.pathname) throw refused('htu is not the address without query and fragment')
     if (payload.ath !== (accessToken && createHash('sha256').update(accessToken).digest('base64url'))) throw refused('ath is not the hash of the access token')
     if (this.#settings.dpopNonce === null && Math.abs(Number(payload.iat) - this.#settings.now() / 1000) > tolerance) throw refused('iat is not now')
     const nonce = typeof payload.nonce === 'string' ? payload.nonce : undefined

@@ -22,7 +22,7 @@ const grants = new Map<string, GrantType>([
 export async function tokenEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
   const form = formOf(record)
   await authenticateClient(realm, record, form)
-  const proof = await realm.proofs.take(record, realm.issuer)
+  const proof = await realm.proofs.take(record)
   if (!proof && realm.settings.dpop) throw new OAuthError('invalid_dpop_proof', 'a proof is required')
   const grant = grants.get(required(form, 'grant_type'))
   if (!grant) throw new OAuthError('unsupported_grant_type', 'the grant_type is not supported')

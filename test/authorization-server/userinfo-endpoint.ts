@@ -10,7 +10,7 @@ export async function userinfoEndpoint (realm: Realm, record: RequestRecord): Pr
   const access = realm.families.access(token)
   if (!access) throw challenge(scheme, 'invalid_token', 'expired or revoked')
   if (scheme.toLowerCase() === 'dpop' || access.jkt !== undefined) {
-    const proof = await realm.proofs.take(record, realm.issuer, token).catch((error: unknown) => {
+    const proof = await realm.proofs.take(record, token).catch((error: unknown) => {
       throw error instanceof OAuthError ? challenge('DPoP', error.code, error.message) : error
     })
     if (access.jkt === undefined || proof?.jkt !== access.jkt || scheme.toLowerCase() !== 'dpop') throw challenge('DPoP', 'invalid_token', 'the token is bound to another key')
