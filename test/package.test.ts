@@ -129,6 +129,18 @@ Promise.all([boot(right), boot({ ...right, clientId: 1 })]).then((outcome) => co
   writeFileSync(join(consumer, 'imports.mjs'), `import { randomBytes } from 'node:crypto'\nimport Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost } from 'fastify-token-management'\n${boot}`)
   writeFileSync(join(consumer, 'requires.cjs'), `const { randomBytes } = require('node:crypto')\nconst Fastify = require('fastify')\nconst tokenManagement = require('fastify-token-management')\nconst { clientSecretPost } = tokenManagement\n${boot}`)
 
+  writeFileSync(join(consumer, 'conformance.test.mjs'), `
+import { test } from 'node:test'
+import { tokenStoreConformance } from 'fastify-token-management/testing'
+test('a store that holds nothing', async (t) => { await tokenStoreConformance(t, () => ({ get: () => null, set () {}, clear () {} })) })
+`)
+  t.test('the conformance kit runs under node:test, and finds what is wrong', async (t) => {
+    const { status, output } = run(consumer, process.execPath, '--test-reporter=tap', 'conformance.test.mjs')
+    t.equal(status, 1)
+    t.match(output, /^ *ok 1 - without a session there are no tokens/m)
+    t.match(output, /^ *not ok 2 - every field of a token set comes back as it was/m)
+  })
+
   const others = process.env.CONSUMER_NODES?.split(delimiter) ?? fetchedNodes()
   if (others.length === 0) t.comment('ONLY THE CURRENT NODE: others are not in .nodes; `bash .ci/run` fetches them')
   for (const node of [process.execPath, ...others]) {
