@@ -118,7 +118,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     fastify.decorate('requireAccessToken', requireAccessToken)
     if (options.refresh !== 'manual') fastify.addHook(options.refresh, refreshTokens)
   }
-  if (options.login) await fastify.register(login, { provider, clientId, login: options.login, secure: options.session.cookie.secure })
+  if (options.login) await fastify.register(login, { ...options, provider, login: options.login })
   if (options.logout) await fastify.register(logout, { provider, clientId, logout: options.logout })
 }
 

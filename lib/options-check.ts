@@ -96,7 +96,7 @@ function dotted (instancePath: string): string {
 }
 
 function crossFieldProblem (options: Options, surroundings: Surroundings): string | undefined {
-  const { session: serverSession, secureSession, tokenStore, onRequest, names, clients } = surroundings
+  const { secureSession, onRequest, names, clients } = surroundings
   if (names.includes(options.name)) return `name must differ from the other registrations' (${names.join(', ')})`
   const { issuer, metadata, login, logout, session } = options
   if (!issuer === !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
@@ -115,7 +115,7 @@ function crossFieldProblem (options: Options, surroundings: Surroundings): strin
   if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {
     return `session.endsWith: there is no session of @fastify/secure-session named ${session.endsWith}. Register that before, with this sessionName`
   }
-  return loginProblem(options) ?? clientsProblem(options, clients) ?? keyProblem(session.key, serverSession || secureSession || tokenStore) ?? cookieProblem(options)
+  return loginProblem(options) ?? clientsProblem(options, clients) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
 }
 
 function loginProblem ({ login, logout, metadata }: Options): string | undefined {
@@ -125,6 +125,9 @@ function loginProblem ({ login, logout, metadata }: Options): string | undefined
     return 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ: each is a route'
   }
   if (metadata && !metadata.authorization_endpoint) return 'metadata.authorization_endpoint is required with login'
+  if (metadata && !metadata.pushed_authorization_request_endpoint && (login.pushedAuthorizationRequests || metadata.require_pushed_authorization_requests)) {
+    return 'metadata.pushed_authorization_request_endpoint is required where authorization requests are pushed'
+  }
   if (!login.saveTokens && !login.onTokens) return 'login.onTokens is required where login.saveTokens is false: nobody else takes the tokens'
   if (login.saveTokens && login.onTokens) return 'login.onTokens is only called where login.saveTokens is false; use login.onLogin'
   return undefined
@@ -143,9 +146,12 @@ function clientsProblem ({ clients }: Options, taken: readonly string[]): string
   return undefined
 }
 
-function keyProblem (key: Options['session']['key'], optional: boolean): string | undefined {
+function keyProblem ({ session: { key }, login, dpop }: Options, { session, secureSession, tokenStore }: Surroundings): string | undefined {
   if (key === undefined) {
-    return optional ? undefined : 'session.key is required: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString(\'base64\'))"'
+    const sealsLogin = login !== undefined && Boolean(dpop)
+    const hasStore = session || tokenStore
+    if (secureSession || (hasStore && !sealsLogin)) return undefined
+    return `session.key is required${hasStore ? ' with login and dpop, for the key of a login that is under way' : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
   }
   const keys = Array.isArray(key) ? key : [key]
   if (keys.length === 0) return 'session.key must hold at least one key'

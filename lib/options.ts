@@ -19,10 +19,13 @@ const Metadata = Type.Object({
   token_endpoint: Type.String({ description: 'Where tokens come from.' }),
   authorization_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log in; needed with `login`.' })),
   revocation_endpoint: Type.Optional(Type.String({ description: 'Where tokens are revoked (RFC 7009).' })),
+  pushed_authorization_request_endpoint: Type.Optional(Type.String({ description: 'Where authorization requests are pushed to (RFC 9126).' })),
+  require_pushed_authorization_requests: Type.Optional(Type.Boolean({ description: 'Whether the provider takes no others.' })),
   end_session_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log out (OpenID Connect RP-Initiated Logout).' })),
   mtls_endpoint_aliases: Type.Optional(Type.Object({
     token_endpoint: Type.Optional(Type.String({ description: 'In place of `token_endpoint`.' })),
-    revocation_endpoint: Type.Optional(Type.String({ description: 'In place of `revocation_endpoint`.' }))
+    revocation_endpoint: Type.Optional(Type.String({ description: 'In place of `revocation_endpoint`.' })),
+    pushed_authorization_request_endpoint: Type.Optional(Type.String({ description: 'In place of `pushed_authorization_request_endpoint`.' }))
   }, { description: 'Where `tlsClientAuth` finds endpoints that ask for a certificate (RFC 8705 §5).' })),
   id_token_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What id_tokens are signed with; `RS256` where it is left out.' })),
   dpop_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What proofs may be signed with (RFC 9449); with it, `dpop.alg` is checked at boot.' })),
@@ -30,7 +33,7 @@ const Metadata = Type.Object({
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
 
 const Session = Type.Object({
-  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated.' })),
+  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated. With `login` and `dpop` also beside a store: it seals the key of a login that is under way.' })),
   cookieName: Type.Optional(Type.String({ pattern: '^[\\w-]+$', description: '`__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`.' })),
   cookie: Type.Object({
     domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),
@@ -48,6 +51,7 @@ const Login = Type.Object({
   callbackUri: Type.String({ description: 'Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route.' }),
   scope: Type.Array(Type.String({ minLength: 1 }), { description: 'What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token.' }),
   startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up.' }),
+  pushedAuthorizationRequests: Type.Boolean({ default: false, description: 'Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider\'s metadata says `require_pushed_authorization_requests`.' }),
   saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
   onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
   onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. What it throws is the answer, and the session stays: to refuse somebody, call `request.tokens.revoke()` first.' }))

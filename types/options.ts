@@ -15,6 +15,10 @@ export interface TokenManagementOptions {
     authorization_endpoint?: NonNullable<Options['metadata']>['authorization_endpoint']
     /** Where tokens are revoked (RFC 7009). */
     revocation_endpoint?: NonNullable<Options['metadata']>['revocation_endpoint']
+    /** Where authorization requests are pushed to (RFC 9126). */
+    pushed_authorization_request_endpoint?: NonNullable<Options['metadata']>['pushed_authorization_request_endpoint']
+    /** Whether the provider takes no others. */
+    require_pushed_authorization_requests?: NonNullable<Options['metadata']>['require_pushed_authorization_requests']
     /** Where the browser is sent to log out (OpenID Connect RP-Initiated Logout). */
     end_session_endpoint?: NonNullable<Options['metadata']>['end_session_endpoint']
     /** Where `tlsClientAuth` finds endpoints that ask for a certificate (RFC 8705 §5). */
@@ -23,6 +27,8 @@ export interface TokenManagementOptions {
       token_endpoint?: NonNullable<NonNullable<Options['metadata']>['mtls_endpoint_aliases']>['token_endpoint']
       /** In place of `revocation_endpoint`. */
       revocation_endpoint?: NonNullable<NonNullable<Options['metadata']>['mtls_endpoint_aliases']>['revocation_endpoint']
+      /** In place of `pushed_authorization_request_endpoint`. */
+      pushed_authorization_request_endpoint?: NonNullable<NonNullable<Options['metadata']>['mtls_endpoint_aliases']>['pushed_authorization_request_endpoint']
     }
     /** What id_tokens are signed with; `RS256` where it is left out. */
     id_token_signing_alg_values_supported?: NonNullable<Options['metadata']>['id_token_signing_alg_values_supported']
@@ -61,7 +67,7 @@ export interface TokenManagementOptions {
   name?: Options['name']
   /** The session cookie. */
   session?: {
-    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated. */
+    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated. With `login` and `dpop` also beside a store: it seals the key of a login that is under way. */
     key?: NonNullable<Options['session']>['key']
     /** `__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`. */
     cookieName?: NonNullable<Options['session']>['cookieName']
@@ -107,6 +113,8 @@ export interface TokenManagementOptions {
     scope: NonNullable<Options['login']>['scope']
     /** The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up. Default: `'/auth/login'`. */
     startRedirectPath?: NonNullable<Options['login']>['startRedirectPath']
+    /** Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider's metadata says `require_pushed_authorization_requests`. Default: `false`. */
+    pushedAuthorizationRequests?: NonNullable<Options['login']>['pushedAuthorizationRequests']
     /** `false`: the tokens are handed to `login.onTokens` and not stored. Default: `true`. */
     saveTokens?: NonNullable<Options['login']>['saveTokens']
     /** Takes the tokens where `saveTokens` is `false`. */

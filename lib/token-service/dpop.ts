@@ -36,6 +36,11 @@ export async function generateDpopKey (alg: DpopAlgorithm): Promise<JsonWebKey> 
   return { kty, crv, x, ...(y !== undefined && { y }), d, alg }
 }
 
+/** The thumbprint of its public key, which binds an authorization code to it: `dpop_jkt` (RFC 9449 §10). */
+export async function thumbprintOf (key: JsonWebKey): Promise<string> {
+  return await oauth.DPoP({}, await importKeyPair(key)).calculateThumbprint()
+}
+
 /**
  * Asks, and asks once more where the server wants its nonce in the proof: it has looked at nothing else then, and spent
  * nothing (RFC 9449 §8). What is sent again is made anew, the client's assertion included (R27).

@@ -49,13 +49,25 @@ export type Process = (response: Response) => Promise<oauth.TokenEndpointRespons
  * @throws AnswerError
  */
 export async function judgeTokenResponse (response: Response, process: Process, tokenType: TokenType): Promise<TokenResponse> {
+  return await judgeAnswer(response, async (answer) => {
+    const result = await process(answer)
+    if (result.token_type !== tokenType.toLowerCase()) throw new Error(`the token_type is not the ${tokenType} that was asked for`)
+    return result
+  })
+}
+
+/**
+ * Judges an answer by one of oauth4webapi's functions. To that it comes with the status that the standard wants: any other
+ * of success is as good.
+ *
+ * @throws AnswerError
+ */
+export async function judgeAnswer<Result> (response: Response, process: (answer: Response) => Promise<Result>, status = 200): Promise<Result> {
   const body = await readAnswer(response)
   if (body === undefined) throw new AnswerError('the answer is not a JSON object', { status: response.status })
   const refreshToken = typeof body.refresh_token === 'string' && body.refresh_token !== '' ? body.refresh_token : undefined
   try {
-    const result = await process(Response.json(mend(body)))
-    if (result.token_type !== tokenType.toLowerCase()) throw new Error(`the token_type is not the ${tokenType} that was asked for`)
-    return result
+    return await process(Response.json(mend(body), { status }))
   } catch (error) {
     // oauth4webapi's causes hold the whole answer, its tokens included: only the message goes on.
     const message = error instanceof Error ? error.message : 'it could not be read'

@@ -10,7 +10,7 @@ import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { askWithNonce, checkDpopKey, Dpop, generateDpopKey } from './dpop.ts'
 import { type Metadata, over } from './metadata.ts'
-import { AnswerError, judgeTokenResponse, type Process, readAnswer } from './token-response.ts'
+import { AnswerError, judgeAnswer, judgeTokenResponse, type Process, readAnswer } from './token-response.ts'
 
 /** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
 const CLOCK_TOLERANCE = 30
@@ -88,6 +88,21 @@ export class TokenService {
   }
 
   /**
+   * Pushes an authorization request (RFC 9126): the `request_uri` that stands for it. A proof binds the code to the key like
+   * `dpop_jkt` does, and brings the first nonce before the code is at stake (RFC 9449 §10.1).
+   *
+   * @throws BackchannelError, AnswerError
+   */
+  async pushAuthorization (parameters: URLSearchParams, dpopKey: JsonWebKey | undefined, dispatcher: Dispatcher): Promise<string> {
+    const { metadata } = this
+    const options = await this.#options(dpopKey, dispatcher)
+    const { request_uri: requestUri } = await askWithNonce(async () => await judgeAnswer(
+      await oauth.pushedAuthorizationRequest(metadata, this.#client(), this.#settings.clientAuthentication, parameters, options),
+      (answer) => oauth.processPushedAuthorizationResponse(metadata, this.#client(), answer), 201))
+    return requestUri
+  }
+
+  /**
    * The session of a token response that the app got by itself.
    *
    * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_NO_DPOP_KEY
@@ -111,7 +126,7 @@ export class TokenService {
   async refresh (previous: TokenSet & { refreshToken: string }, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
     const { metadata } = this
     const issuedAt = this.#settings.clock()
-    const dpopKey = previous.dpopKey ?? await this.newDpopKey()
+    const dpopKey = previous.dpopKey ?? await this.#newDpopKey()
     const tokens = await this.#ask({ dpopKey, dispatcher },
       (options) => oauth.refreshTokenGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
         previous.refreshToken, { ...options, additionalParameters: asked(wish) }),
@@ -130,7 +145,7 @@ export class TokenService {
   async clientCredentials (wish: TokenWish, parameters: Readonly<Record<string, string>> | undefined, dispatcher: Dispatcher): Promise<AccessToken> {
     const { metadata } = this
     const issuedAt = this.#settings.clock()
-    this.#clientKey ??= this.newDpopKey()
+    this.#clientKey ??= this.#newDpopKey()
     const tokens = await this.#ask({ dpopKey: await this.#clientKey, dispatcher },
       (options) => oauth.clientCredentialsGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication, { ...parameters, ...asked(wish) }, options),
       (answer) => oauth.processClientCredentialsResponse(metadata, this.#client(), answer))
@@ -185,15 +200,19 @@ export class TokenService {
   }
 
   /** The key of a new session; `undefined` without the option `dpop`. */
-  async newDpopKey (): Promise<JsonWebKey | undefined> {
+  async #newDpopKey (): Promise<JsonWebKey | undefined> {
     const { dpop } = this.#settings
     return dpop && await generateDpopKey(dpop.alg)
   }
 
   /** A request for tokens: with a key, every one carries a proof (R33), and only tokens bound to it are taken (R34). */
   async #ask ({ dpopKey, dispatcher }: Asking, send: (options: oauth.TokenEndpointRequestOptions) => Promise<Response>, process: Process): Promise<TokenResponse> {
-    const options = { ...this.#over(dispatcher), ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, this.#client()) }) }
+    const options = await this.#options(dpopKey, dispatcher)
     return await askWithNonce(async () => await judgeTokenResponse(await send(options), process, dpopKey ? 'DPoP' : 'Bearer'))
+  }
+
+  async #options (dpopKey: JsonWebKey | undefined, dispatcher: Dispatcher) {
+    return { ...this.#over(dispatcher), ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, this.#client()) }) }
   }
 
   #client (): oauth.Client {
