@@ -9,6 +9,7 @@ import { Gates, type Gate, type HoldOptions } from './gate.ts'
 import { Listener } from './listener.ts'
 import { OAuthError } from './oauth-error.ts'
 import { Proofs } from './proofs.ts'
+import { PushedRequests } from './pushed-requests.ts'
 import type { Realm } from './realm.ts'
 import { RequestLog, type Endpoint, type RequestRecord } from './request-log.ts'
 import { sessionKey } from './session-key.ts'
@@ -22,7 +23,8 @@ export async function startAuthorizationServer (settings: Partial<Settings> = {}
   const families = new Families(merged)
   const codes = new Codes(families, () => merged.now())
   const proofs = new Proofs(merged)
-  const server = new AuthorizationServer({ issuer: '', settings: merged, families, codes, proofs, signer: await createSigner(), usedAssertions: new Set() })
+  const pushed = new PushedRequests(() => merged.now())
+  const server = new AuthorizationServer({ issuer: '', settings: merged, families, codes, proofs, pushed, signer: await createSigner(), usedAssertions: new Set() })
   await server.acceptConnections()
   return server
 }

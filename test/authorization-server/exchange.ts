@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
+import { TLSSocket } from 'node:tls'
 import { send, type Answer } from './answer.ts'
 import { authorizationEndpoint } from './authorization-endpoint.ts'
 import { certificateOf } from './client-certificate.ts'
@@ -9,6 +10,7 @@ import type { FaultQueue } from './fault-queue.ts'
 import type { Gates } from './gate.ts'
 import { endpointAt, metadata } from './metadata.ts'
 import { OAuthError } from './oauth-error.ts'
+import { pushedAuthorizationEndpoint } from './pushed-authorization-endpoint.ts'
 import type { Realm } from './realm.ts'
 import type { Endpoint, RequestLog, RequestRecord } from './request-log.ts'
 import { revocationEndpoint } from './revocation-endpoint.ts'
@@ -21,6 +23,7 @@ const handlers: Record<Endpoint, Handler> = {
   metadata: (realm) => ({ status: 200, headers: {}, body: metadata(realm) }),
   jwks: ({ signer }) => ({ status: 200, headers: {}, body: signer.jwks }),
   authorization: authorizationEndpoint,
+  pushedAuthorization: pushedAuthorizationEndpoint,
   token: tokenEndpoint,
   revocation: revocationEndpoint,
   endSession: endSessionEndpoint,

@@ -46,7 +46,7 @@ export class Families {
       authTime: Math.floor(this.#settings.now() / 1000),
       alive: true,
       newestRefreshToken: '',
-      ...this.#settings.bindRefreshTokens && { jkt }
+      ...this.#bindsRefreshTokens() && { jkt }
     }
     this.#byId.set(family.id, family)
     this.#addRefreshToken(family)
@@ -106,6 +106,11 @@ export class Families {
     family.newestRefreshToken = randomBytes(this.#settings.tokenBytes).toString('base64url')
     this.#refreshTokens.set(family.newestRefreshToken, { family })
     return family.newestRefreshToken
+  }
+
+  /** RFC 9449 §5: those of public clients, whom nothing else holds to them. */
+  #bindsRefreshTokens (): boolean {
+    return this.#settings.bindRefreshTokens || this.#settings.clientAuthentication.every((method) => method === 'none')
   }
 
   #inGrace ({ at, successor, reuses }: NonNullable<RefreshToken['spent']>): boolean {

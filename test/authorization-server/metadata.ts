@@ -6,6 +6,7 @@ import { signingAlgorithm } from './signer.ts'
 
 const paths = {
   authorization: '/authorize',
+  pushedAuthorization: '/par',
   token: '/token',
   revocation: '/revoke',
   endSession: '/logout',
@@ -15,6 +16,7 @@ const paths = {
 
 const endpoints = new Map<string, Endpoint>([
   [paths.authorization, 'authorization'],
+  [paths.pushedAuthorization, 'pushedAuthorization'],
   [paths.token, 'token'],
   [paths.revocation, 'revocation'],
   [paths.endSession, 'endSession'],
@@ -31,6 +33,8 @@ export function metadata ({ issuer, mtlsOrigin, settings }: Realm): object {
   return {
     issuer,
     authorization_endpoint: issuer + paths.authorization,
+    pushed_authorization_request_endpoint: issuer + paths.pushedAuthorization,
+    require_pushed_authorization_requests: settings.requirePushedRequests,
     token_endpoint: issuer + paths.token,
     revocation_endpoint: issuer + paths.revocation,
     end_session_endpoint: issuer + paths.endSession,
@@ -45,7 +49,11 @@ export function metadata ({ issuer, mtlsOrigin, settings }: Realm): object {
     revocation_endpoint_auth_methods_supported: settings.clientAuthentication,
     token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     ...mtlsOrigin !== undefined && {
-      mtls_endpoint_aliases: { token_endpoint: mtlsOrigin + paths.token, revocation_endpoint: mtlsOrigin + paths.revocation }
+      mtls_endpoint_aliases: {
+        token_endpoint: mtlsOrigin + paths.token,
+        revocation_endpoint: mtlsOrigin + paths.revocation,
+        pushed_authorization_request_endpoint: mtlsOrigin + paths.pushedAuthorization
+      }
     },
     id_token_signing_alg_values_supported: [signingAlgorithm],
     code_challenge_methods_supported: ['S256'],

@@ -1,6 +1,7 @@
 import type { Codes } from './codes.ts'
 import type { Families } from './families.ts'
 import type { Proofs } from './proofs.ts'
+import type { PushedRequests } from './pushed-requests.ts'
 import type { Settings } from './settings.ts'
 import type { Signer } from './signer.ts'
 
@@ -13,6 +14,7 @@ export interface Realm {
   families: Families
   codes: Codes
   proofs: Proofs
+  pushed: PushedRequests
   signer: Signer
   /** The jti of every client assertion so far. */
   usedAssertions: Set<string>

@@ -23,6 +23,8 @@ export interface Settings {
   user: string
   /** An OAuth error that the authorization endpoint redirects with instead of a code. */
   loginError: string | null
+  /** Only authorization requests that were pushed are taken (RFC 9126 §5). */
+  requirePushedRequests: boolean
   /** Lifetime of access tokens in seconds. */
   expiresIn: number
   /** The refresh token that a refresh is answered with: a new one, the same one, or none. */
@@ -38,7 +40,7 @@ export interface Settings {
   dpop: boolean
   /** Whether proofs need a nonce; each answer brings a new one. `issued`: any of them is good, until `server.expireNonces()`. */
   dpopNonce: null | 'issued' | 'newest'
-  /** Refresh tokens are bound to the key too, as those of public clients are (RFC 9449 §5). */
+  /** Refresh tokens are bound to the key too, and not only those of public clients. */
   bindRefreshTokens: boolean
   /** Claims to add to JWT access tokens, and to id_tokens. */
   accessTokenClaims: Record<string, unknown>
@@ -71,6 +73,7 @@ export function settingsFrom (given: Partial<Settings>): Settings {
     redirectUris: null,
     user: 'alice',
     loginError: null,
+    requirePushedRequests: false,
     expiresIn: 300,
     rotation: 'new',
     grace: null,
