@@ -26,7 +26,7 @@ export class LoginKey {
 
   /** `undefined` where this browser holds none of this login. */
   of ({ cookies, log }: FastifyRequest, state: string): JsonWebKey | undefined {
-    const content = this.#seal.open(cookies[this.#cookies.names.dpopKey] ?? '', log)
-    return content?.state === state && isRecord(content.dpopKey) ? content.dpopKey : undefined
+    const { content = {} } = this.#seal.open(cookies[this.#cookies.names.dpopKey] ?? '', log) ?? {}
+    return content.state === state && isRecord(content.dpopKey) ? content.dpopKey : undefined
   }
 }
