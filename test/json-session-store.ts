@@ -7,10 +7,13 @@ export class JsonSessionStore implements SessionStore {
   readonly records = new Map<string, string>()
   /** What every call fails with. */
   failure: Error | undefined
+  /** How often records were read that hold tokens. */
+  tokenReads = 0
 
   get (id: string, callback: Callback): void {
     this.#later(callback, () => {
       const record = this.records.get(id)
+      if (record?.includes('"content"')) this.tokenReads++
       return record === undefined ? null : JSON.parse(record)
     })
   }

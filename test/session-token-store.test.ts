@@ -171,3 +171,31 @@ test('a store that fails is a 503 with its cause, and one on files says ENOENT f
   for (const [id, record] of store.records) if (record.includes('accessTokens')) store.records.delete(id)
   t.equal((await browser.get('/token')).status, 401)
 })
+
+test('the hook asks the store for nothing while nothing is due', async (t) => {
+  const { app, browser, store, clock, server } = await startSessionApp(t, { server: { expiresIn: 300 } })
+  const reads = async (act: () => Promise<unknown>) => {
+    store.tokenReads = 0
+    await act()
+    return store.tokenReads
+  }
+  await logIn(browser)
+  t.equal(await reads(() => browser.get('/nothing')), 0)
+  t.equal(await reads(() => browser.get('/optional')), 1)
+  t.equal(await reads(() => app.inject('/optional')), 0, 'nobody is logged in')
+  clock.now += 241
+  t.equal(server.refreshes, 0)
+  await browser.get('/nothing')
+  t.equal(server.refreshes, 1, 'and refreshes when it is')
+  t.equal(await reads(() => browser.get('/nothing')), 0)
+})
+
+test('a session sealed with an older key is sealed with the first as it is used', async (t) => {
+  const [old, first] = [Buffer.alloc(32, 'o'), Buffer.alloc(32, 'f')]
+  const before = await startSessionApp(t, { session: { key: old } })
+  await logIn(before.browser)
+  const both = await startSessionApp(t, { store: before.store, issuer: before.server.issuer, session: { key: [first, old] } })
+  t.equal((await new Browser(both.origin, before.browser.cookies).get('/nothing')).status, 404)
+  const after = await startSessionApp(t, { store: before.store, issuer: before.server.issuer, session: { key: first } })
+  t.equal((await new Browser(after.origin, before.browser.cookies).get('/token')).status, 200)
+})

@@ -1,18 +1,18 @@
 import { fastifyCookie, type SerializeOptions } from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../options-check.ts'
-import { refreshAt, type TokenSet } from '../token-set.ts'
+import type { TokenSet } from '../token-set.ts'
 import { writeWithinBudget, type WrittenCookies } from './cookie-budget.ts'
 import { CookieChunks, type Cookies } from './cookie-chunks.ts'
 import type { CookieSeal } from './cookie-seal.ts'
 import { dropCookies, putCookies } from './response-cookies.ts'
 import { type OpenedSession, SealedSessions, type Session } from './sealed-session.ts'
+import { SessionTimes, type SessionTimesSettings } from './session-times.ts'
 import type { StoreContext, TokenStore } from './token-store.ts'
 
-export interface CookieTokenStoreSettings {
+export interface CookieTokenStoreSettings extends SessionTimesSettings {
   readonly seal: CookieSeal
   readonly session: CheckedOptions['session']
-  readonly refreshBeforeExpiration: number
   readonly clock: () => number
 }
 
@@ -22,8 +22,10 @@ export interface CookieTokenStore extends TokenStore {
 }
 
 /** The default store: the whole session, sealed, in cookies of the browser. They are opened only when asked. */
-export function cookieTokenStore ({ seal, session: options, refreshBeforeExpiration, clock }: CookieTokenStoreSettings): CookieTokenStore {
-  const { cookieName, absoluteDuration, inactivityDuration, maxCookieBytes } = options
+export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTokenStore {
+  const { seal, session: options, clock } = settings
+  const { cookieName, maxCookieBytes } = options
+  const times = new SessionTimes(settings)
   const attributes: SerializeOptions = { ...options.cookie, httpOnly: true }
   const chunks = new CookieChunks(cookieName, maxCookieBytes)
   const ownsCookie = (name: string): boolean => chunks.has(name)
@@ -47,7 +49,7 @@ export function cookieTokenStore ({ seal, session: options, refreshBeforeExpirat
   /** Two are whole where a left-over was not deleted: the one that was written last counts. */
   function newest (cookies: Cookies, { request, provider }: StoreContext): OpenedSession | undefined {
     const whole = chunks.join(cookies).flatMap((text) => sessions.open(text, provider, request.log) ?? [])
-    return whole.filter((session) => clock() < endOf(session))
+    return whole.filter((session) => clock() < times.endOf(session))
       .sort((a, b) => b.usedAt - a.usedAt || b.tokens.generation - a.tokens.generation)[0]
   }
 
@@ -60,7 +62,7 @@ export function cookieTokenStore ({ seal, session: options, refreshBeforeExpirat
   /** The write that pushes back the inactivity limit is needed only once in half of its time. */
   function touch (context: StoreContext): void {
     const session = newest(cookiesOf(context.request), context)
-    if (session !== undefined && (session.isOfOldKey || clock() >= rollAt(session))) put(context, write(context, session.tokens))
+    if (session !== undefined && (session.isOfOldKey || clock() >= times.rollAt(session))) put(context, write(context, session.tokens))
   }
 
   /** Deletes all that there can be, whatever this request has brought: a response on its way may bring the browser more. */
@@ -87,8 +89,8 @@ export function cookieTokenStore ({ seal, session: options, refreshBeforeExpirat
   }
 
   function serialize (session: Session): WrittenCookies {
-    const maxAge = Math.ceil(endOf(session) - session.usedAt)
-    const pairs = chunks.split(sessions.seal(session, Math.min(rollAt(session), renewalAt(session))))
+    const maxAge = Math.ceil(times.endOf(session) - session.usedAt)
+    const pairs = chunks.split(sessions.seal(session, times.dueAt(session)))
     return {
       names: pairs.map(([name]) => name),
       requestBytes: pairs.map((pair) => pair.join('=')).join('; ').length,
@@ -103,19 +105,6 @@ export function cookieTokenStore ({ seal, session: options, refreshBeforeExpirat
 
   function deletion (name: string): string {
     return fastifyCookie.serialize(name, '', { ...attributes, maxAge: 0 })
-  }
-
-  function endOf ({ usedAt, tokens }: Session): number {
-    return Math.min(usedAt + inactivityDuration, tokens.startedAt + absoluteDuration)
-  }
-
-  function rollAt ({ usedAt }: Session): number {
-    return usedAt + inactivityDuration / 2
-  }
-
-  /** When the login's own token is to be refreshed, if it can be. */
-  function renewalAt ({ tokens: { refreshToken, accessTokens: [login] } }: Session): number {
-    return refreshToken === undefined || login === undefined ? Infinity : refreshAt(login, refreshBeforeExpiration)
   }
 
   return {

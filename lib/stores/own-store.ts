@@ -19,12 +19,10 @@ export function hasServerSession (fastify: FastifyInstance): boolean {
   return fastify.hasRequestDecorator('sessionStore')
 }
 
-async function serverStore (fastify: FastifyInstance, { name, session, clock }: CheckedOptions): Promise<TokenStore> {
-  if (session.keys === undefined) {
-    fastify.log.warn('The tokens are kept in clear in the store of @fastify/session: give session.key to seal them')
-    return sessionTokenStore(fastify, name, session, clock)
-  }
-  return sessionTokenStore(fastify, name, session, clock, await cookieSeal(fastify, session.keys, session.cookieName))
+async function serverStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
+  const { keys, cookieName } = options.session
+  if (keys === undefined) fastify.log.warn('The tokens are kept in clear in the store of @fastify/session: give session.key to seal them')
+  return sessionTokenStore(fastify, { ...options, seal: keys && await cookieSeal(fastify, keys, cookieName) })
 }
 
 async function cookieStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { HeadersSent } from '../errors.ts'
-import type { CheckedOptions } from '../options-check.ts'
 import { isRecord, type TokenSet } from '../token-set.ts'
-import type { CookieSeal } from './cookie-seal.ts'
 import { createTurns } from './in-turn.ts'
-import { type ServerSession, sessionOf, sessionRecords } from './server-session.ts'
+import { type ServerSession, sessionOf } from './server-session.ts'
+import { type TokenRecord, TokenRecords, type TokenRecordsSettings } from './token-records.ts'
 import type { StoreContext, TokenStore } from './token-store.ts'
 
 /** All that is in the app's own session, under `tokens:` and the provider's name. */
@@ -16,14 +15,6 @@ interface Reference {
   readonly person?: string
 }
 
-/** What the record holds; sealed, where there is a key. */
-interface Content {
-  readonly provider: string
-  /** Seconds since the epoch of the last write; `session.inactivityDuration` counts from here. */
-  readonly usedAt: number
-  readonly tokens: TokenSet
-}
-
 const PREFIX = 'tokens:'
 
 /**
@@ -31,12 +22,12 @@ const PREFIX = 'tokens:'
  * the session refers: @fastify/session writes the whole session that a request has begun with as it ends, and would put the
  * tokens of then over those of a refresh meanwhile, or bring back those of a logout.
  */
-export function sessionTokenStore (fastify: FastifyInstance, provider: string, session: CheckedOptions['session'], clock: () => number, seal?: CookieSeal): TokenStore {
-  const { inactivityDuration, absoluteDuration } = session
-  const key = PREFIX + provider
+export function sessionTokenStore (fastify: FastifyInstance, settings: TokenRecordsSettings): TokenStore {
+  const key = PREFIX + settings.name
+  const records = new TokenRecords(settings)
   /** What a request has come with, or made by a login. */
   const references = new WeakMap<FastifyRequest, Reference>()
-  const usedAt = new WeakMap<FastifyRequest, number>()
+  const held = new WeakMap<FastifyRequest, TokenRecord>()
   // A store of sessions has no conditional write: what is compared and then written takes turns.
   const inTurn = createTurns()
 
@@ -47,90 +38,79 @@ export function sessionTokenStore (fastify: FastifyInstance, provider: string, s
   })
 
   async function get ({ request }: StoreContext): Promise<TokenSet | null> {
-    const content = await read(request, references.get(request)?.id)
-    if (content === undefined) return null
-    usedAt.set(request, content.usedAt)
-    return content.tokens
+    const reference = references.get(request)
+    const record = reference && await records.read(request, reference.id)
+    if (record === undefined) return null
+    held.set(request, record)
+    return record.tokens
   }
 
   async function set (context: StoreContext, tokens: TokenSet): Promise<void> {
     if (tokens.generation === 0) return await start(context, tokens)
-    const { request } = context
-    await replace(request, (held) => held.sessionId === tokens.sessionId && held.generation < tokens.generation ? tokens : undefined)
+    await replace(context.request, (before) => before.sessionId === tokens.sessionId && before.generation < tokens.generation ? tokens : undefined)
   }
 
   /** A login gets a session id that nobody has seen before (session fixation). What a visitor has gathered comes along, but nothing of another person's. */
   async function start ({ request, reply }: StoreContext, tokens: TokenSet): Promise<void> {
-    const before = sessionOf(request)
-    if (before === undefined) throw new Error('there is no session of @fastify/session on this request: it was destroyed (regenerate it instead), or its cookie has another path')
-    if (before.cookie.secure === true && request.protocol !== 'https') throw new Error('the cookie of @fastify/session is Secure, and this request came by plain http, so that browsers would not get it: set trustProxy behind a proxy, or cookie.secure to "auto"')
+    const session = loginSession(request)
     if (reply.sent || reply.raw.headersSent) throw new HeadersSent()
     const replaced = references.get(request)
     const person = personOf(tokens)
     const reference: Reference = { id: randomUUID(), ...(person !== undefined && { person }) }
-    await write(request, reference.id, tokens)
+    await records.write(request, reference.id, tokens)
     const comesAlong = replaced === undefined || (person !== undefined && person === replaced.person)
-    before[key] = reference
-    await before.regenerate(comesAlong ? Object.keys(before).filter((name) => name !== 'cookie') : [key])
+    session[key] = reference
+    await session.regenerate(comesAlong ? Object.keys(session).filter((name) => name !== 'cookie') : [key])
     references.set(request, reference)
-    if (replaced !== undefined) await sessionRecords.destroy(request, replaced.id)
+    if (replaced !== undefined) await records.destroy(request, replaced.id)
   }
 
   /** A logout ends the app's session as well; that of another provider goes on with what there is. */
   async function clear ({ request }: StoreContext): Promise<void> {
     const reference = references.get(request)
     references.delete(request)
-    if (reference !== undefined) await inTurn(reference.id, () => sessionRecords.destroy(request, reference.id))
-    const current = sessionOf(request)
-    if (current === undefined || referenceIn(current, key)?.id !== reference?.id) return // the app has ended it itself
-    if (!Object.keys(current).some((name) => name !== key && name.startsWith(PREFIX))) return await current.regenerate()
-    delete current[key]
-    await current.save()
+    if (reference !== undefined) await inTurn(reference.id, () => records.destroy(request, reference.id))
+    const session = sessionOf(request)
+    if (session === undefined || referenceIn(session, key)?.id !== reference?.id) return // the app has ended it itself
+    if (!Object.keys(session).some((name) => name !== key && name.startsWith(PREFIX))) return await session.regenerate()
+    delete session[key]
+    await session.save()
   }
 
   async function touch ({ request }: StoreContext): Promise<void> {
-    if (clock() >= (usedAt.get(request) ?? Infinity) + inactivityDuration / 2) await replace(request, (held) => held)
+    if (held.get(request)?.isToBeWritten) await replace(request, (tokens) => tokens)
   }
 
   /** Writes what takes the place of what is there; what was ended meanwhile stays so. */
-  async function replace (request: FastifyRequest, successorOf: (held: TokenSet) => TokenSet | undefined): Promise<void> {
-    const id = references.get(request)?.id
-    if (id === undefined) return
-    await inTurn(id, async () => {
-      const content = await read(request, id)
-      const successor = content && successorOf(content.tokens)
-      if (successor !== undefined) await write(request, id, successor)
+  async function replace (request: FastifyRequest, successorOf: (before: TokenSet) => TokenSet | undefined): Promise<void> {
+    const reference = references.get(request)
+    if (reference === undefined) return
+    await inTurn(reference.id, async () => {
+      const record = await records.read(request, reference.id)
+      const successor = record && successorOf(record.tokens)
+      if (successor !== undefined) await records.write(request, reference.id, successor)
     })
   }
 
-  async function read (request: FastifyRequest, id: string | undefined): Promise<Content | undefined> {
-    if (id === undefined) return undefined
-    const record = await sessionRecords.read(request, id)
-    if (!isRecord(record)) return undefined
-    const content = seal === undefined ? record.content : seal.open(String(record.content), request.log)?.content
-    return isContent(content) && content.provider === provider && clock() < endOf(content) ? content : undefined
+  function dueAt ({ request }: StoreContext): number | undefined {
+    const reference = references.get(request)
+    return reference === undefined ? Infinity : records.dueAt(reference.id)
   }
 
-  async function write (request: FastifyRequest, id: string, tokens: TokenSet): Promise<void> {
-    const content: Content = { provider, usedAt: Math.floor(clock()), tokens }
-    const maxAge = Math.ceil((endOf(content) - content.usedAt) * 1000)
-    await sessionRecords.write(request, id, {
-      cookie: { expires: new Date(endOf(content) * 1000), maxAge, originalMaxAge: maxAge },
-      content: seal === undefined ? content : seal.seal({ ...content })
-    })
+  function endedByApp ({ request }: StoreContext): boolean {
+    const reference = references.get(request)
+    return reference !== undefined && referenceIn(sessionOf(request), key)?.id !== reference.id
   }
 
-  function endOf ({ usedAt, tokens }: Content): number {
-    return Math.min(usedAt + inactivityDuration, tokens.startedAt + absoluteDuration)
-  }
+  return { get, set, clear, touch, dueAt, endedByApp }
+}
 
-  return {
-    get,
-    set,
-    clear,
-    touch,
-    endedByApp: ({ request }) => references.has(request) && referenceIn(sessionOf(request), key)?.id !== references.get(request)?.id
-  }
+/** The session that a login goes into; its cookie has to reach the browser. */
+function loginSession (request: FastifyRequest): ServerSession {
+  const session = sessionOf(request)
+  if (session === undefined) throw new Error('there is no session of @fastify/session on this request: it was destroyed (regenerate it instead), or its cookie has another path')
+  if (session.cookie.secure === true && request.protocol !== 'https') throw new Error('the cookie of @fastify/session is Secure, and this request came by plain http, so that browsers would not get it: set trustProxy behind a proxy, or cookie.secure to "auto"')
+  return session
 }
 
 function referenceIn (session: ServerSession | undefined, key: string): Reference | undefined {
@@ -140,10 +120,6 @@ function referenceIn (session: ServerSession | undefined, key: string): Referenc
 
 function isReference (value: unknown): value is Reference {
   return isRecord(value) && typeof value.id === 'string'
-}
-
-function isContent (content: unknown): content is Content {
-  return isRecord(content) && typeof content.provider === 'string' && typeof content.usedAt === 'number' && isRecord(content.tokens)
 }
 
 function personOf ({ identity }: TokenSet): string | undefined {
