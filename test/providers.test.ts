@@ -1,9 +1,12 @@
+import cookie from '@fastify/cookie'
+import session from '@fastify/session'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
-import tokenManagement from '../lib/index.ts'
+import tokenManagement, { type StoreContext, type TokenSet } from '../lib/index.ts'
 import { startAuthorizationServer, type AuthorizationServer } from './authorization-server/authorization-server.ts'
 import type { Settings } from './authorization-server/settings.ts'
 import { Browser } from './browser.ts'
+import { JsonSessionStore } from './json-session-store.ts'
 import { authorize, logIn, startLogin } from './login-flow.ts'
 import { sessionKey, startApp, type TestApp } from './start-app.ts'
 
@@ -171,4 +174,112 @@ test('two siblings may each have a registration of their own, and the app around
     const { json } = await browser.get(`${prefix}/token`)
     t.equal(server.whoHas(String(json.token))?.sub, user)
   }
+})
+
+test('one encapsulated registration may keep its sessions on the server and its sibling in a cookie, each with issuer and key of its own', async (t) => {
+  const servers = { cookie: await startServer(t, { user: 'alice', expiresIn: 60 }), session: await startServer(t, { user: 'bob', expiresIn: 60 }) }
+  const store = new JsonSessionStore()
+  const clock = { now: Date.now() / 1000 }
+  const app = Fastify({ forceCloseConnections: true })
+  t.teardown(() => app.close())
+  for (const [kind, server] of Object.entries(servers)) {
+    await app.register(async (context) => {
+      if (kind === 'session') {
+        await context.register(cookie)
+        await context.register(session, { secret: 'a secret of the session, long enough', store, cookie: { secure: false } })
+      }
+      const key = Buffer.alloc(32, kind)
+      const options = registration(server, 'default', () => clock.now)
+      await context.register(tokenManagement, { ...options, session: { key }, login: { ...options.login, callbackUri: `http://127.0.0.1:3000/${kind}/callback` } })
+      context.get('/token', async (request) => ({ token: await request.accessToken() }))
+    }, { prefix: `/${kind}` })
+  }
+  const browser = new Browser(await app.listen({ port: 0, host: '127.0.0.1' }))
+  const user = async (kind: keyof typeof servers) => servers[kind].whoHas(String((await browser.get(`/${kind}/token`)).json.token))?.sub
+  await logIn(browser, '/cookie/default/login')
+  await logIn(browser, '/session/default/login')
+  t.strictSame([...browser.cookies.keys()].sort(), ['sessionId', 'tokens'])
+  t.strictSame([await user('cookie'), await user('session')], ['alice', 'bob'])
+
+  clock.now += 61
+  t.strictSame([await user('cookie'), await user('session')], ['alice', 'bob'])
+  t.strictSame([servers.cookie.refreshes, servers.session.refreshes], [1, 1])
+  t.strictSame((await browser.get('/session/token')).setCookies.filter((each) => each.startsWith('tokens')), [], 'neither writes for the other')
+
+  t.equal((await browser.post('/cookie/default/logout')).status, 303)
+  t.strictSame([await user('cookie'), await user('session')], [undefined, 'bob'])
+  await logIn(browser, '/cookie/default/login')
+  t.equal((await browser.post('/session/default/logout')).status, 303)
+  t.strictSame([await user('cookie'), await user('session')], ['alice', undefined])
+})
+
+test('of two providers in one app each has the store that was there when it was registered', async (t) => {
+  const github = await startServer(t, { user: 'octocat' })
+  const store = new JsonSessionStore()
+  const { browser, first } = await startTwo(t, async (app) => {
+    await app.register(cookie)
+    await app.register(session, { secret: 'a secret of the session, long enough', store, cookie: { secure: false } })
+    await app.register(tokenManagement, registration(github, 'server'))
+    app.get('/server/token', async (request) => ({ token: await request.accessToken({ provider: 'server' }) }))
+    app.get('/late', async (request, reply) => {
+      reply.hijack()
+      reply.raw.writeHead(200).flushHeaders()
+      const late = async (provider: string) => await request.accessToken({ provider, forceRenewal: true }).then(() => 'refreshed', (error) => error.code)
+      reply.raw.end(`${await late('default')} ${await late('server')}`)
+    })
+  })
+  await logIn(browser)
+  await logIn(browser, '/server/login')
+  t.strictSame([...browser.cookies.keys()].sort(), ['sessionId', 'tokens'])
+  t.equal(first.whoHas(String((await browser.get('/token')).json.token))?.sub, 'alice')
+  t.equal(github.whoHas(String((await browser.get('/server/token')).json.token))?.sub, 'octocat')
+  t.equal((await browser.get('/late')).text, 'FST_TOKEN_HEADERS_SENT refreshed', 'what a store can do once the headers are sent is its own')
+  await browser.post('/auth/logout')
+  t.equal((await browser.get('/token')).status, 401)
+  t.equal((await browser.get('/server/token')).status, 200)
+})
+
+test('providers of one app may have keys of their own: the one cookie opens with the other key no more than under the other name', async (t) => {
+  const first = await startServer(t, { user: 'alice' })
+  const second = await startServer(t, { user: 'bob' })
+  const started = await startApp(t, first, {
+    login: { callbackUri: 'http://127.0.0.1:3000/auth/callback', scope: ['openid'] },
+    routes: async (app) => {
+      await app.register(tokenManagement, { ...registration(second, 'second'), session: { key: Buffer.alloc(32, '2') } })
+      app.get('/second/token', async (request) => ({ token: await request.accessToken({ provider: 'second' }) }))
+    }
+  })
+  const browser = new Browser(started.origin)
+  await logIn(browser)
+  await logIn(browser, '/second/login')
+  const swapped = new Browser(started.origin, [['tokens', browser.cookies.get('second-tokens') ?? ''], ['second-tokens', browser.cookies.get('tokens') ?? '']])
+  for (const path of ['/token', '/second/token']) {
+    t.equal((await browser.get(path)).status, 200)
+    t.equal((await swapped.clone().get(path)).status, 401)
+  }
+})
+
+test('one store of the app serves all providers, and is told which', async (t) => {
+  const second = await startServer(t, { user: 'bob' })
+  const first = await startServer(t, { user: 'alice' })
+  const sessions = new Map<string, TokenSet>()
+  const { app } = await startApp(t, first, {
+    session: {},
+    before: (app) => app.decorate('tokenStore', {
+      get: ({ provider }: StoreContext) => sessions.get(provider) ?? null,
+      set: ({ provider }: StoreContext, tokens: TokenSet) => { sessions.set(provider, tokens) },
+      clear: ({ provider }: StoreContext) => { sessions.delete(provider) }
+    }),
+    routes: async (app) => {
+      await app.register(tokenManagement, { ...registration(second, 'second'), session: {} })
+      app.post('/clear/:provider', async (request) => await request.tokens.clear(request.params as { provider: string }))
+      app.post<{ Body: { access_token: string, token_type: string }, Params: { provider: string } }>('/save/:provider', async ({ tokens, body, params }) => await tokens.save(body, params))
+    }
+  })
+  for (const [provider, server] of [['default', first], ['second', second]] as const) {
+    t.equal((await app.inject({ method: 'POST', url: `/save/${provider}`, payload: await server.issue() })).statusCode, 200)
+  }
+  t.strictSame([...sessions.keys()], ['default', 'second'])
+  t.equal((await app.inject({ method: 'POST', url: '/clear/second' })).statusCode, 200)
+  t.strictSame([...sessions.keys()], ['default'])
 })
