@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { isNobody, UnknownProvider } from './errors.ts'
 import type { Provider } from './provider.ts'
 import { SessionAccess, type TokenRequest } from './session-access.ts'
+import type { ProofRequest } from './token-service/dpop.ts'
 import type { TokenExchange } from './token-exchange.ts'
 import type { JsonWebKey, TokenResponse, TokenSet } from './token-set.ts'
 
@@ -32,6 +33,9 @@ export interface SaveParameters extends SessionParameters {
   readonly dpopKey?: JsonWebKey
 }
 
+/** What a proof is for, and whose. */
+export interface DpopProofParameters extends ProofRequest, Omit<TokenParameters, 'forceRenewal'> {}
+
 /** What `@fastify/oauth2` returns: its RFC 6749 response is in `token`. */
 export interface OAuth2Token {
   readonly token: TokenResponse
@@ -55,6 +59,17 @@ export interface Tokens {
    * await request.tokens.save(token)
    */
   save (response: TokenResponse | OAuth2Token, parameters?: SaveParameters): Promise<TokenSet>
+  /**
+   * A proof that this app holds the key that the access token is bound to (DPoP, RFC 9449 §7.1): the value of the header
+   * `DPoP` of a request to an API, once. The token itself goes into `Authorization: DPoP <token>`.
+   *
+   * @throws what `request.accessToken()` throws; FST_TOKEN_NO_DPOP_KEY for a session of Bearer tokens; FST_TOKEN_INVALID_PARAMETERS
+   * @example
+   * const accessToken = await request.accessToken()
+   * const dpop = await request.tokens.dpopProof({ htm: 'GET', htu: url, accessToken })
+   * await fetch(url, { headers: { authorization: `DPoP ${accessToken}`, dpop } })
+   */
+  dpopProof (parameters: DpopProofParameters): Promise<string>
   /** Ends the session here; the provider is not told. A refresh in flight does not bring it back. */
   clear (parameters?: SessionParameters): Promise<void>
   /**
@@ -101,6 +116,10 @@ export class Accessor implements Tokens {
 
   async save (response: TokenResponse | OAuth2Token, { dpopKey, ...parameters }: SaveParameters = {}): Promise<TokenSet> {
     return await this.session(parameters).save('token' in response ? response.token : response, dpopKey)
+  }
+
+  async dpopProof ({ htm, htu, accessToken, nonce, ...parameters }: DpopProofParameters): Promise<string> {
+    return await this.session(parameters).dpopProof({ htm, htu, nonce, ...(accessToken !== undefined && { accessToken }) }, parameters)
   }
 
   async clear (parameters: SessionParameters = {}): Promise<void> {

@@ -5,6 +5,7 @@ import { askFreely } from './refresh/ask-freely.ts'
 import type { ServiceBackOff } from './refresh/back-off.ts'
 import { classifyFailure, errorOf, RefreshFailure } from './refresh/failure.ts'
 import type { TokenCache } from './token-cache.ts'
+import type { ProofRequest } from './token-service/dpop.ts'
 import type { TokenService } from './token-service/token-service.ts'
 import { readWish, type TokenWish } from './token-wish.ts'
 
@@ -13,6 +14,9 @@ export interface ClientTokenParameters extends TokenWish {
   /** `true` for a new token in any case; the token that an API rejected for a new one only if it is still the current one. */
   readonly forceRenewal?: boolean | string
 }
+
+/** What a proof is for, and with which token of a client. */
+export interface ClientDpopProofParameters extends ProofRequest, TokenWish {}
 
 /** A client of the option `clients`: who it is, and what it asks for. */
 export interface ClientSettings {
@@ -34,6 +38,12 @@ export class ClientTokens {
     this.#settings = settings
   }
 
+  /** @throws what `accessToken()` throws, FST_TOKEN_NO_DPOP_KEY, FST_TOKEN_INVALID_PARAMETERS */
+  async dpopProof ({ htm, htu, accessToken, nonce, ...wish }: ClientDpopProofParameters, server: FastifyInstance): Promise<string> {
+    const { tokenService } = this.#settings
+    return await tokenService.proof(await tokenService.clientKey(), { htm, htu, nonce, accessToken: accessToken ?? await this.accessToken(wish, server) })
+  }
+
   async accessToken ({ forceRenewal, ...asked }: ClientTokenParameters, server: FastifyInstance): Promise<string> {
     const { name, parameters, tokenService, service, cache, backchannelFor } = this.#settings
     const wish = { ...this.#settings.wish, ...readWish(asked) }
@@ -48,13 +58,20 @@ export class ClientTokens {
   }
 }
 
-/** Gives an instance `clientAccessToken`. */
+/** Gives an instance `clientAccessToken` and `clientDpopProof`. */
 export function decorateClients (fastify: FastifyInstance, clients: ReadonlyMap<string, ClientTokens>): void {
   fastify.decorate('clientAccessToken', async function (name, parameters = {}) {
+    return await clientOf(name).accessToken(parameters, this)
+  })
+  fastify.decorate('clientDpopProof', async function (name, parameters) {
+    return await clientOf(name).dpopProof(parameters, this)
+  })
+
+  function clientOf (name: string): ClientTokens {
     const client = clients.get(name)
     if (client === undefined) throw new UnknownClient(name, [...clients.keys()].join(', ') || 'none')
-    return await client.accessToken(parameters, this)
-  })
+    return client
+  }
 }
 
 /** Where no user is, there is none whom a login could help. */

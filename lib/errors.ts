@@ -41,8 +41,8 @@ export const UnknownProvider = createError<[name: string, known: string, options
 /** A client that no registration has named in its option `clients`. */
 export const UnknownClient = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_CLIENT', 'No client has the name %s. Declared in the option clients: %s.', 500)
 
-/** A resource or a scope that no token service would take: nothing was asked for. */
-export const InvalidParameters = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_INVALID_PARAMETERS', 'No such token can be asked for: %s.', 500)
+/** Parameters that nothing can be asked for or made with; nothing was. */
+export const InvalidParameters = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_INVALID_PARAMETERS', 'These parameters cannot be used: %s.', 500)
 
 /** A proof of possession is wanted, and there is no key for it (RFC 9449). */
 export const NoDpopKey = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_NO_DPOP_KEY', 'There is no DPoP key that could be used: %s.', 500)

@@ -5,6 +5,7 @@ import { errorOf, RefreshFailure } from './refresh/failure.ts'
 import { revocableTokens } from './revocation.ts'
 import type { StoreContext, TokenStore } from './stores/token-store.ts'
 import type { TokenExchange } from './token-exchange.ts'
+import type { ProofRequest } from './token-service/dpop.ts'
 import type { Subject } from './token-service/token-service.ts'
 import { type AccessToken, findAccessToken, type JsonWebKey, type TokenResponse, type TokenSet } from './token-set.ts'
 import { readWish, type TokenWish } from './token-wish.ts'
@@ -57,6 +58,16 @@ export class SessionAccess {
     const { exchanger, backchannelFor } = this.#provider
     const dispatcher = backchannelFor(this.#context.request.server)
     return await exchanger.obtain((asked) => this.#current(asked), exchange, request, dispatcher).catch(throwCoded)
+  }
+
+  /**
+   * A proof of possession for a request that the app sends itself (RFC 9449 §7).
+   *
+   * @throws what `current()` throws, FST_TOKEN_NO_DPOP_KEY, FST_TOKEN_INVALID_PARAMETERS
+   */
+  async dpopProof (proof: ProofRequest, request: TokenRequest): Promise<string> {
+    const { tokens, token } = await this.current(request)
+    return await this.#provider.tokenService.proof(tokens.dpopKey, { accessToken: token.accessToken, ...proof })
   }
 
   /** @throws RefreshFailure, and the coded errors that are none. */

@@ -5,7 +5,7 @@ import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyR
 import type { Dispatcher } from 'undici'
 import tokenManagement, {
   clientSecretBasic, clientSecretPost, tokenManagement as named,
-  type AccessToken, type ClientAuthentication, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
+  type AccessToken, type ClientAuthentication, type StoreContext, type JsonWebKey, type TokenManagementOptions, type TokenSet, type TokenStore
 } from '../lib/index.ts'
 
 type IsExactly<Actual, Expected> = (<T>() => T extends Actual ? 1 : 2) extends (<T>() => T extends Expected ? 1 : 2) ? true : false
@@ -35,6 +35,10 @@ export async function registers (app: FastifyInstance): Promise<void> {
   await app.register(tokenManagement, { ...options, refresh: 'preParsing' })
   // @ts-expect-error times are numbers
   await app.register(tokenManagement, { ...options, requestTimeout: '10s' })
+  await app.register(tokenManagement, { ...options, dpop: true })
+  await app.register(tokenManagement, { ...options, dpop: { alg: 'EdDSA' }, login: { callbackUri: 'https://app.example.com/cb', scope: ['openid'], pushedAuthorizationRequests: true } })
+  // @ts-expect-error keys are on elliptic curves
+  await app.register(tokenManagement, { ...options, dpop: { alg: 'RS256' } })
   // @ts-expect-error the callbackUri is required
   await app.register(tokenManagement, { ...options, login: { scope: ['openid'] } })
   // @ts-expect-error the scope is a list
@@ -116,6 +120,16 @@ export async function asks (request: FastifyRequest): Promise<void> {
   exactly<TokenSet>()(saved, true)
   exactly<readonly AccessToken[]>()(saved.accessTokens, true)
   await request.tokens.save({ token: { access_token: 'x', token_type: 'Bearer' } })
+  const dpopKey: JsonWebKey | undefined = saved.dpopKey
+  await request.tokens.save({ access_token: 'x', token_type: 'DPoP' }, { dpopKey: { kty: 'EC', crv: 'P-256', x: 'x', y: 'y', d: 'd' }, provider: 'github' })
+  exactly<JsonWebKey | undefined>()(dpopKey, true)
+  const proof = await request.tokens.dpopProof({ htm: 'GET', htu: 'https://api.example.com/orders' })
+  exactly<string>()(proof, true)
+  await request.tokens.dpopProof({ htm: 'GET', htu: new URL('https://api.example.com'), accessToken: token, nonce: new Headers().get('dpop-nonce'), resource: 'https://api.example.com' })
+  // @ts-expect-error htu is required
+  await request.tokens.dpopProof({ htm: 'GET' })
+  // @ts-expect-error a proof renews nothing
+  await request.tokens.dpopProof({ htm: 'GET', htu: 'https://api.example.com', forceRenewal: true })
   await request.tokens.clear({ provider: 'github' })
   await request.tokens.revoke({ context: {} })
   // @ts-expect-error an access_token is required
@@ -130,6 +144,7 @@ export async function decorated (app: FastifyInstance): Promise<void> {
   exactly<Dispatcher>()(app.backchannel, true)
   const token = await app.clientAccessToken('orders')
   exactly<string>()(token, true)
+  exactly<string>()(await app.clientDpopProof('orders', { htm: 'GET', htu: 'https://api.example.com', scope: 'read' }), true)
   await app.clientAccessToken('orders', { forceRenewal: token, resource: 'https://api.example.com', scope: 'read' })
   // @ts-expect-error a client has no user and no session
   await app.clientAccessToken('orders', { provider: 'github' })

@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/accessor.ts'
-import type { ClientTokenParameters } from '../lib/client-tokens.ts'
+import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/client-tokens.ts'
 import type { refreshTokens, requireAccessToken } from '../lib/hooks.ts'
 import type { TokenStore } from '../lib/stores/token-store.ts'
 
@@ -19,6 +19,13 @@ declare module 'fastify' {
      * const token = await app.clientAccessToken('orders')
      */
     clientAccessToken (name: string, parameters?: ClientTokenParameters): Promise<string>
+    /**
+     * A proof that this app holds the key that an access token of a client is bound to (DPoP, RFC 9449 §7.1), as
+     * `request.tokens.dpopProof()` gives for those of a session.
+     *
+     * @throws what `clientAccessToken()` throws, and FST_TOKEN_NO_DPOP_KEY (500) without the option `dpop`.
+     */
+    clientDpopProof (name: string, parameters: ClientDpopProofParameters): Promise<string>
     /** Hook: refreshes the tokens if it is time; fails no request. */
     readonly refreshTokens: typeof refreshTokens
     /** Hook: a guard that ends requests without a current access token. */

@@ -1,12 +1,24 @@
 import { LRUCache } from 'lru-cache'
 import * as oauth from 'oauth4webapi'
-import { InvalidOptions, NoDpopKey } from '../errors.ts'
+import { InvalidOptions, InvalidParameters, NoDpopKey } from '../errors.ts'
 import type { DpopAlgorithm } from '../options.ts'
 import type { JsonWebKey } from '../token-set.ts'
 import { AnswerError } from './token-response.ts'
 
 /** Servers whose nonces are remembered: the token service, and the APIs that proofs are made for. */
 const MAX_ORIGINS = 1000
+
+/** What a proof is for. */
+export interface ProofRequest {
+  /** The method of the request: `GET`. */
+  readonly htm: string
+  /** Its address; query and fragment are no part of the proof. */
+  readonly htu: string | URL
+  /** The access token that goes with the request; default: the current one. */
+  readonly accessToken?: string
+  /** What the last answer of that server has said in `DPoP-Nonce`. All sessions use it from then on. */
+  readonly nonce?: string | null | undefined
+}
 
 /** The proofs of possession of DPoP (RFC 9449), as oauth4webapi makes them, and the nonces that all sessions share. */
 export class Dpop {
@@ -23,9 +35,30 @@ export class Dpop {
     })
   }
 
+  /**
+   * A proof for a request that somebody else sends (RFC 9449 §7.1): oauth4webapi makes it for one of its own, which does not
+   * get further than here.
+   *
+   * @throws FST_TOKEN_INVALID_PARAMETERS
+   */
+  async proof (key: JsonWebKey, client: oauth.Client, { htm, htu, accessToken, nonce }: ProofRequest & { accessToken: string }): Promise<string> {
+    const url = httpUrl(htu)
+    this.keepNonce(url, nonce)
+    let proof = ''
+    await oauth.protectedResourceRequest(accessToken, htm, url, new Headers(), null, {
+      DPoP: await this.handle(key, client),
+      [oauth.allowInsecureRequests]: true,
+      [oauth.customFetch]: async (_url, { headers }) => {
+        proof = headers.dpop ?? ''
+        return new Response()
+      }
+    })
+    return proof
+  }
+
   /** Every answer may bring the nonce that its server wants to see next (R36). */
-  keepNonce (url: string, nonce: string | null | undefined): void {
-    if (nonce) this.#nonces.set(new URL(url).origin, nonce)
+  keepNonce ({ origin }: URL, nonce: string | null | undefined): void {
+    if (nonce) this.#nonces.set(origin, nonce)
   }
 }
 
@@ -64,6 +97,11 @@ export function checkAlgorithm (alg: DpopAlgorithm, { dpop_signing_alg_values_su
 /** @throws FST_TOKEN_NO_DPOP_KEY where no proof could be made with this key. */
 export async function checkDpopKey (key: JsonWebKey): Promise<void> {
   await importKeyPair(key)
+}
+
+function httpUrl (htu: string | URL): URL {
+  if (!URL.canParse(String(htu)) || !/^https?:$/.test(new URL(htu).protocol)) throw new InvalidParameters('htu must be an absolute http or https URL')
+  return new URL(htu)
 }
 
 async function importKeyPair ({ kty, crv = '', x, y, d }: JsonWebKey): Promise<oauth.CryptoKeyPair> {

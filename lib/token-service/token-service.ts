@@ -8,7 +8,7 @@ import type { Revocable } from '../revocation.ts'
 import { callBackchannel } from './backchannel.ts'
 import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
-import { askWithNonce, checkDpopKey, Dpop, generateDpopKey } from './dpop.ts'
+import { askWithNonce, checkDpopKey, Dpop, generateDpopKey, type ProofRequest } from './dpop.ts'
 import { type Metadata, over } from './metadata.ts'
 import { AnswerError, judgeAnswer, judgeTokenResponse, type Process, readAnswer } from './token-response.ts'
 
@@ -145,8 +145,7 @@ export class TokenService {
   async clientCredentials (wish: TokenWish, parameters: Readonly<Record<string, string>> | undefined, dispatcher: Dispatcher): Promise<AccessToken> {
     const { metadata } = this
     const issuedAt = this.#settings.clock()
-    this.#clientKey ??= this.#newDpopKey()
-    const tokens = await this.#ask({ dpopKey: await this.#clientKey, dispatcher },
+    const tokens = await this.#ask({ dpopKey: await this.clientKey(), dispatcher },
       (options) => oauth.clientCredentialsGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication, { ...parameters, ...asked(wish) }, options),
       (answer) => oauth.processClientCredentialsResponse(metadata, this.#client(), answer))
     return loneAccessToken(tokens, this.#reading(issuedAt), wish)
@@ -193,6 +192,22 @@ export class TokenService {
     }
   }
 
+  /**
+   * A proof of possession for a request that somebody else sends (RFC 9449 §7).
+   *
+   * @throws FST_TOKEN_NO_DPOP_KEY, FST_TOKEN_INVALID_PARAMETERS
+   */
+  async proof (dpopKey: JsonWebKey | undefined, request: ProofRequest & { accessToken: string }): Promise<string> {
+    if (dpopKey === undefined) throw new NoDpopKey('the access token is a Bearer token. Set the option dpop, and log in again or refresh')
+    return await this.#dpop.proof(dpopKey, this.#client(), request)
+  }
+
+  /** The key of the client's own tokens; `undefined` without the option `dpop`. */
+  async clientKey (): Promise<JsonWebKey | undefined> {
+    this.#clientKey ??= this.#newDpopKey()
+    return await this.#clientKey
+  }
+
   /** How a token response is read that was requested at that time. */
   #reading (issuedAt: number) {
     const { defaultExpiresIn } = this.#settings
@@ -230,7 +245,7 @@ export class TokenService {
   #over (dispatcher: Dispatcher) {
     return over(async (url, request) => {
       const response = await callBackchannel(dispatcher, this.#settings.requestTimeout, url, request)
-      this.#dpop.keepNonce(url, response.headers.get('dpop-nonce'))
+      this.#dpop.keepNonce(new URL(url), response.headers.get('dpop-nonce'))
       return response
     })
   }
