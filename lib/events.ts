@@ -24,6 +24,8 @@ interface RefreshEvent {
 /** A refresh that brought new tokens. */
 export interface RefreshedEvent extends RefreshEvent {
   readonly tokens: TokenSet
+  /** The claims of the new id_token, where the answer had one: checked, and of the same user as the session's. */
+  readonly claims?: Record<string, unknown> | undefined
 }
 
 /** A refresh that failed. */

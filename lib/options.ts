@@ -50,6 +50,7 @@ const Session = Type.Object({
 const Login = Type.Object({
   callbackUri: Type.String({ description: 'Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route.' }),
   scope: Type.Array(Type.String({ minLength: 1 }), { description: 'What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token.' }),
+  resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })], { description: 'The APIs to ask for (RFC 8707): absolute URIs without a fragment. The login\'s own token is for the first of them; `request.accessToken({ resource })` gives those of the others.' })),
   startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up.' }),
   pushedAuthorizationRequests: Type.Boolean({ default: false, description: 'Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider\'s metadata says `require_pushed_authorization_requests`.' }),
   saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),

@@ -7,7 +7,7 @@ import type { StoreContext, TokenStore } from './stores/token-store.ts'
 import type { TokenExchange } from './token-exchange.ts'
 import type { ProofRequest } from './token-service/dpop.ts'
 import type { Subject } from './token-service/token-service.ts'
-import { type AccessToken, findAccessToken, type JsonWebKey, type TokenResponse, type TokenSet } from './token-set.ts'
+import { type AccessToken, completeWish, findAccessToken, type JsonWebKey, type TokenResponse, type TokenSet } from './token-set.ts'
 import { readWish, type TokenWish } from './token-wish.ts'
 
 /** Which access token of the session. */
@@ -72,9 +72,10 @@ export class SessionAccess {
 
   /** @throws RefreshFailure, and the coded errors that are none. */
   async #current ({ forceRenewal, ...asked }: TokenRequest): Promise<Subject> {
-    const wish = readWish(asked)
+    const valid = readWish(asked)
     const stored = this.#isEndedByApp() ? null : await this.#tokens()
     if (stored === null) throw new Unauthenticated()
+    const wish = completeWish(stored, valid)
     const outcome = await this.#provider.refresher.obtain(stored, {
       ...wish,
       forceRenewal,

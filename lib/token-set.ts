@@ -62,22 +62,17 @@ export interface Reading {
 }
 
 /** The token set of a fresh login. */
-export function firstTokenSet (response: TokenResponse, reading: Reading & { requestedScope?: string, dpopKey?: JsonWebKey | undefined }): TokenSet {
-  const { requestedScope, dpopKey } = reading
+export function firstTokenSet (response: TokenResponse, reading: Reading & { requested?: TokenWish, dpopKey?: JsonWebKey | undefined }): TokenSet {
+  const { requested = {}, dpopKey } = reading
   return {
     sessionId: randomUUID(),
     generation: 0,
     startedAt: Math.floor(reading.issuedAt),
-    accessTokens: [{ ...readAccessToken(response, reading, requestedScope), generation: 0 }],
+    accessTokens: [readAccessToken(response, reading, requested)],
     ...(response.refresh_token && { refreshToken: response.refresh_token }),
     ...(dpopKey && { dpopKey }),
     ...readIdToken(response)
   }
-}
-
-/** An access token that belongs to no token set: of a client, and of an exchange. */
-export function loneAccessToken (response: TokenResponse, reading: Reading, { resource, scope }: TokenWish): AccessToken {
-  return { ...readAccessToken(response, reading, scope), generation: 0, ...(resource && { resource }) }
 }
 
 /** The token set after a refresh: what the answer leaves out is kept (R10, R11, R47), but never an old expiry (R9). */
@@ -85,9 +80,8 @@ export function nextTokenSet (previous: TokenSet, response: TokenResponse, readi
   const replaced = findAccessToken(previous, wish)
   const generation = previous.generation + 1
   const fresh: AccessToken = {
-    ...readAccessToken(response, reading, wish.scope ?? replaced?.scope),
+    ...readAccessToken(response, reading, { scope: replaced?.scope, ...wish }),
     generation,
-    ...(wish.resource && { resource: wish.resource }),
     ...(wish.scope && { requestedScope: wish.scope })
   }
   return {
@@ -114,10 +108,14 @@ export function salvagedTokenSet (previous: TokenSet, refreshToken: string): Tok
   return { ...previous, generation: previous.generation + 1, refreshToken }
 }
 
-/** The access token in the set that was asked for like this, expired or not. */
-export function findAccessToken (tokens: TokenSet, wish: TokenWish): AccessToken | undefined {
-  if (wish.resource === undefined && wish.scope === undefined) return tokens.accessTokens[0]
-  return tokens.accessTokens.find((token) => token.resource === wish.resource && token.requestedScope === wish.scope)
+/** What a wish means in a session: without a resource it is for that of the login (RFC 8707 §2.2). */
+export function completeWish ({ accessTokens: [login] }: TokenSet, { resource = login?.resource, scope }: TokenWish): TokenWish {
+  return { ...(resource !== undefined && { resource }), ...(scope !== undefined && { scope }) }
+}
+
+/** The access token in the set that was asked for like this, expired or not; the first is the login's own. */
+export function findAccessToken ({ accessTokens }: TokenSet, { resource, scope }: TokenWish): AccessToken | undefined {
+  return accessTokens.find((token) => token.resource === resource && token.requestedScope === scope)
 }
 
 /** Whether the token can no longer be used. */
@@ -169,15 +167,18 @@ function readIdToken ({ id_token: idToken }: TokenResponse): Pick<TokenSet, 'idT
   return { idToken, ...(claims && { identity: Object.fromEntries(IDENTITY_CLAIMS.flatMap((claim) => claim in claims ? [[claim, claims[claim]]] : [])) }) }
 }
 
-function readAccessToken (response: TokenResponse, { issuedAt, defaultExpiresIn }: Reading, scope: string | undefined): Omit<AccessToken, 'generation'> {
+/** The access token of an answer, and what it was asked for with: that is what it is for, where the answer does not say (R11). */
+export function readAccessToken (response: TokenResponse, { issuedAt, defaultExpiresIn }: Reading, { resource, scope }: TokenWish): AccessToken {
   const grantedScope = response.scope ?? scope
   const expiresAt = readExpiry(response, issuedAt, defaultExpiresIn)
   return {
     accessToken: response.access_token,
     tokenType: response.token_type.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer',
     issuedAt,
+    generation: 0,
     ...(expiresAt !== undefined && { expiresAt }),
-    ...(grantedScope && { scope: grantedScope })
+    ...(grantedScope && { scope: grantedScope }),
+    ...(resource && { resource })
   }
 }
 

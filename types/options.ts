@@ -111,6 +111,8 @@ export interface TokenManagementOptions {
     callbackUri: NonNullable<Options['login']>['callbackUri']
     /** What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token. */
     scope: NonNullable<Options['login']>['scope']
+    /** The APIs to ask for (RFC 8707): absolute URIs without a fragment. The login's own token is for the first of them; `request.accessToken({ resource })` gives those of the others. */
+    resource?: NonNullable<Options['login']>['resource']
     /** The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up. Default: `'/auth/login'`. */
     startRedirectPath?: NonNullable<Options['login']>['startRedirectPath']
     /** Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider's metadata says `require_pushed_authorization_requests`. Default: `false`. */

@@ -4,7 +4,7 @@ import { type RefreshedEvent, type RefreshFailedEvent, type SessionEndedEvent, t
 import { type Revocable, revocableTokens } from '../revocation.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 import type { TokenService } from '../token-service/token-service.ts'
-import { findAccessToken, isExpired, salvagedTokenSet, type TokenSet } from '../token-set.ts'
+import { findAccessToken, isExpired, readClaims, salvagedTokenSet, type TokenSet } from '../token-set.ts'
 import type { TokenWish } from '../token-wish.ts'
 import { type ServiceBackOff, TokenBackOff } from './back-off.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
@@ -78,7 +78,7 @@ export class Spender {
         throw new RefreshFailure('loggedOut')
       }
       this.#pauseIfExpired(successor, wish)
-      tell(log, 'onRefreshed', onRefreshed, { ...this.#event(tokens, askedAt), tokens: successor })
+      tell(log, 'onRefreshed', onRefreshed, { ...this.#event(tokens, askedAt), tokens: successor, claims: newClaims(tokens, successor) })
       return successor
     } catch (error) {
       return this.#salvage(tokens, error, askedAt, dispatcher)
@@ -139,4 +139,8 @@ export class Spender {
   #waitingFor (refreshToken: string): number {
     return this.#waiting.get(refreshToken) ?? 0
   }
+}
+
+function newClaims ({ idToken: before }: TokenSet, { idToken }: TokenSet): Record<string, unknown> | undefined {
+  return idToken === undefined || idToken === before ? undefined : readClaims(idToken)
 }

@@ -2,7 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
 import { NoDpopKey, ServiceBadResponse } from '../errors.ts'
 import type { DpopAlgorithm } from '../options.ts'
-import { type AccessToken, firstTokenSet, isSameIdentity, type JsonWebKey, loneAccessToken, nextTokenSet, type TokenResponse, type TokenSet } from '../token-set.ts'
+import { type AccessToken, firstTokenSet, isSameIdentity, type JsonWebKey, nextTokenSet, readAccessToken, type TokenResponse, type TokenSet } from '../token-set.ts'
 import type { TokenWish } from '../token-wish.ts'
 import type { Revocable } from '../revocation.ts'
 import { callBackchannel } from './backchannel.ts'
@@ -36,6 +36,8 @@ export interface Callback {
   readonly codeVerifier: string
   readonly redirectUri: string
   readonly scope: string
+  /** What the access token is for (RFC 8707 §2.2), where the login asks for a resource. */
+  readonly resource?: string | undefined
   /** Missing where no id_token was asked for. */
   readonly nonce?: string
   /** The key that the code is bound to (RFC 9449 §10). */
@@ -78,13 +80,13 @@ export class TokenService {
     const { metadata } = this
     const parameters = oauth.validateAuthResponse(metadata, this.#client(), callback.parameters, callback.state)
     const issuedAt = this.#settings.clock()
-    const { dpopKey } = callback
+    const { dpopKey, resource, scope } = callback
     const idTokenChecks = callback.nonce === undefined ? {} : { expectedNonce: callback.nonce, requireIdToken: true }
     const tokens = await this.#ask({ dpopKey, dispatcher },
       (options) => oauth.authorizationCodeGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication,
-        parameters, callback.redirectUri, callback.codeVerifier, options),
+        parameters, callback.redirectUri, callback.codeVerifier, { ...options, additionalParameters: asked({ resource }) }),
       (answer) => oauth.processAuthorizationCodeResponse(metadata, this.#client(), answer, idTokenChecks))
-    return firstTokenSet(tokens, { ...this.#reading(issuedAt), requestedScope: callback.scope, dpopKey })
+    return firstTokenSet(tokens, { ...this.#reading(issuedAt), requested: { resource, scope }, dpopKey })
   }
 
   /**
@@ -148,7 +150,7 @@ export class TokenService {
     const tokens = await this.#ask({ dpopKey: await this.clientKey(), dispatcher },
       (options) => oauth.clientCredentialsGrantRequest(metadata, this.#client(), this.#settings.clientAuthentication, { ...parameters, ...asked(wish) }, options),
       (answer) => oauth.processClientCredentialsResponse(metadata, this.#client(), answer))
-    return loneAccessToken(tokens, this.#reading(issuedAt), wish)
+    return readAccessToken(tokens, this.#reading(issuedAt), wish)
   }
 
   /**
@@ -167,7 +169,7 @@ export class TokenService {
         if (typeof result.issued_token_type !== 'string') throw new Error('the issued_token_type is missing')
         return result
       })
-    return loneAccessToken(issued, this.#reading(issuedAt), asked(Object.fromEntries(parameters)))
+    return readAccessToken(issued, this.#reading(issuedAt), asked(Object.fromEntries(parameters)))
   }
 
   /**
