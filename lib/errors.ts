@@ -38,6 +38,9 @@ export const HeadersSent = createError<[options?: ErrorOptions]>('FST_TOKEN_HEAD
 /** A provider that no registration has named. */
 export const UnknownProvider = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_PROVIDER', 'No token management is registered with the name %s. Registered: %s.', 500)
 
+/** A function of the app that has its part in a request to the provider: the request was not sent. */
+export const HookFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_HOOK_FAILED', 'Nothing was sent to the provider: %s. No session is ended by this.', 500)
+
 /** A client that no registration has named in its option `clients`. */
 export const UnknownClient = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_CLIENT', 'No client has the name %s. Declared in the option clients: %s.', 500)
 

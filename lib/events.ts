@@ -8,7 +8,7 @@ import type { TokenSet } from './token-set.ts'
  * - `rejected`: 400, 401 or 403 without an OAuth error;
  * - `unavailable`: the request was not sent, or answered with 429 or 5xx;
  * - `ambiguous`: sent, and no answer came: the refresh token may have been spent;
- * - `refused`: the app's own configuration (`invalid_client`, `invalid_scope`…);
+ * - `refused`: the app's own configuration (`invalid_client`, `invalid_scope`…), or a function of the app that failed before the request;
  * - `badResponse`: an answer that cannot be used.
  */
 export type FailureClass = 'ended' | 'wrongIdentity' | 'rejected' | 'unavailable' | 'ambiguous' | 'refused' | 'badResponse'

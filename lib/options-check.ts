@@ -2,10 +2,9 @@ import type { Dispatcher } from 'undici'
 import { Value } from 'typebox/value'
 import { InvalidOptions } from './errors.ts'
 import { type DpopAlgorithm, type Options, OptionsSchema } from './options.ts'
-import { isReserved } from './reserved-parameters.ts'
+import { requestsProblem } from './requests-check.ts'
 import { insecureEndpoint, isPlainLoopback, isSecureUrl } from './secure-url.ts'
 import { isRecord } from './token-set.ts'
-import { isResource } from './token-wish.ts'
 
 /** What the app has brought besides the options. */
 export interface Surroundings {
@@ -49,7 +48,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
-  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.logout, candidate.clients]) Object.freeze(part)
+  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.clients]) Object.freeze(part)
   return Object.freeze({
     ...rest,
     ...(isRecord(dpop) && { dpop: Object.freeze(dpop) }),
@@ -115,7 +114,7 @@ function crossFieldProblem (options: Options, surroundings: Surroundings): strin
   if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {
     return `session.endsWith: there is no session of @fastify/secure-session named ${session.endsWith}. Register that before, with this sessionName`
   }
-  return loginProblem(options) ?? clientsProblem(options, clients) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
+  return loginProblem(options) ?? requestsProblem(options, clients) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
 }
 
 function loginProblem ({ login, logout, metadata }: Options): string | undefined {
@@ -130,19 +129,6 @@ function loginProblem ({ login, logout, metadata }: Options): string | undefined
   }
   if (!login.saveTokens && !login.onTokens) return 'login.onTokens is required where login.saveTokens is false: nobody else takes the tokens'
   if (login.saveTokens && login.onTokens) return 'login.onTokens is only called where login.saveTokens is false; use login.onLogin'
-  return undefined
-}
-
-function clientsProblem ({ clients }: Options, taken: readonly string[]): string | undefined {
-  for (const [name, { clientId, clientSecret, clientAuthentication, resource, parameters }] of Object.entries(clients)) {
-    const path = `clients.${name}`
-    if (taken.includes(name)) return `${path}: another registration has a client of that name`
-    const ways = [clientSecret, clientAuthentication].filter((way) => way !== undefined).length
-    if (ways !== (clientId === undefined ? 0 : 1)) return `${path}: clientId comes with one of clientSecret and clientAuthentication, and these with it`
-    if (resource !== undefined && !isResource(resource)) return `${path}.resource must be an absolute URI without a fragment`
-    const reserved = Object.keys(parameters ?? {}).find(isReserved)
-    if (reserved !== undefined) return `${path}.parameters.${reserved} is set by this plugin itself`
-  }
   return undefined
 }
 

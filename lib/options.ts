@@ -3,6 +3,8 @@ import type { ClientAuth } from 'oauth4webapi'
 import { type Static, type TSchema, Type } from 'typebox'
 import type { Agent, Dispatcher } from 'undici'
 import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './events.ts'
+import type { ExtraParameters } from './extra-parameters.ts'
+import type { EditableRequest, OutgoingRequest } from './outgoing-request.ts'
 import type { TokenSet } from './token-set.ts'
 
 /*
@@ -51,6 +53,7 @@ const Login = Type.Object({
   callbackUri: Type.String({ description: 'Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route.' }),
   scope: Type.Array(Type.String({ minLength: 1 }), { description: 'What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token.' }),
   resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })], { description: 'The APIs to ask for (RFC 8707): absolute URIs without a fragment. The login\'s own token is for the first of them; `request.accessToken({ resource })` gives those of the others.' })),
+  parameters: Type.Optional(extraParameters<FastifyRequest>({ description: 'What else the authorization request holds: `audience`, `prompt`, `acr_values`, `login_hint`… A function makes them for each request; what it takes from that is the browser\'s to say.' })),
   startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up.' }),
   pushedAuthorizationRequests: Type.Boolean({ default: false, description: 'Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider\'s metadata says `require_pushed_authorization_requests`.' }),
   saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
@@ -72,6 +75,13 @@ const Client = Type.Object({
   clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else that client authenticates.' }))
 }, { additionalProperties: false, description: 'What the client is asked for with, and as whom.' })
 
+const Parameters = Type.Object({
+  code: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To redeem the code of a login (RFC 6749 §4.1.3).' })),
+  refresh: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To refresh (RFC 6749 §6).' })),
+  exchange: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To exchange a token (RFC 8693).' })),
+  revocation: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To revoke a token (RFC 7009).' }))
+}, { additionalProperties: false, description: 'What else the requests to the token service hold, always the same or by a function. What says who the client and the user are cannot be set. For the login: `login.parameters`; for clients: `clients.<name>.parameters`.' })
+
 /** The schema of the plugin's options. All times are in seconds. */
 export const OptionsSchema = Type.Object({
   issuer: Type.Optional(Type.String({ description: 'The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, RFC 8414). This or `metadata` is required.' })),
@@ -81,6 +91,9 @@ export const OptionsSchema = Type.Object({
   clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md.' })),
   clients: Type.Record(Type.String({ minLength: 1 }), Client, { default: {}, description: 'Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken(\'orders\')`. Their names differ across registrations.' }),
   dpop: Type.Optional(Type.Union([Type.Object({ alg: Algorithm }, { additionalProperties: false }), Type.Boolean()], { description: '`true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449).' })),
+  parameters: Type.Optional(Parameters),
+  headers: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Headers of the app\'s own for all requests to the token service.' })),
+  tokenRequest: Type.Optional(callback<(request: EditableRequest) => unknown>({ description: 'Sees each request to the token service before the client is authenticated, and may change its `parameters` and `headers`; no credentials are in them. Where it throws, nothing is sent.' })),
   name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),
   session: Session,
   refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
@@ -109,9 +122,13 @@ function path (options: { default: string, description: string }) {
   return Type.String({ ...options, pattern: '^/' })
 }
 
-/** Extra parameters of a request; what is reserved is refused in `options-check.ts`. */
+/** Extra parameters of a request; what is reserved is refused in `requests-check.ts`. */
 function parameters (options: { description: string }) {
   return Type.Record(Type.String(), Type.String(), options)
+}
+
+function extraParameters<About> (options: { description: string }) {
+  return Type.Union([callback<Extract<ExtraParameters<About>, (about: About) => unknown>>({ description: '' }), Type.Record(Type.String(), Type.String())], options)
 }
 
 function key (options: { description: string }) {

@@ -1,5 +1,5 @@
 import { InvalidParameters } from './errors.ts'
-import { isReserved } from './reserved-parameters.ts'
+import { RESERVED } from './extra-parameters.ts'
 import { readWish, type TokenWish } from './token-wish.ts'
 
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
@@ -24,7 +24,7 @@ export interface TokenExchange extends TokenWish {
  * @throws FST_TOKEN_INVALID_PARAMETERS
  */
 export function exchangeParameters ({ audience, requestedTokenType, subjectTokenType = ACCESS_TOKEN, actor, parameters = {}, ...wish }: TokenExchange): URLSearchParams {
-  const reserved = Object.keys(parameters).find(isReserved)
+  const reserved = Object.keys(parameters).find((name) => RESERVED.has(name))
   if (reserved !== undefined) throw new InvalidParameters(`exchange.parameters.${reserved} is set by this plugin itself`)
   const all = new URLSearchParams({
     ...parameters,

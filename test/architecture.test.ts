@@ -32,8 +32,10 @@ const floors: Record<string, number> = {
   'lib/events.ts': 1,
   'lib/options.ts': 1,
   'lib/options-check.ts': 1,
+  'lib/requests-check.ts': 1,
   'lib/errors.ts': 0,
-  'lib/reserved-parameters.ts': 0,
+  'lib/extra-parameters.ts': 0,
+  'lib/outgoing-request.ts': 0,
   'lib/diagnostics.ts': 0,
   'lib/secure-url.ts': 0
 }

@@ -8,7 +8,7 @@ import { credentialsIn, startClientApp } from './client-authentication-app.ts'
 import { logIn } from './login-flow.ts'
 import { assertNoSecrets } from './scenario.ts'
 import {
-  type AssertionRequest, type ClientAuthentication, clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth
+  type ClientAuthentication, clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, type OutgoingRequest, privateKeyJwt, tlsClientAuth
 } from '../lib/index.ts'
 
 const secret = 'a secret of the client: %&+'
@@ -144,7 +144,7 @@ test('a client whose clock is off by two minutes is refused with a 502, and the 
 })
 
 test('R27 an assertion of the app\'s own is asked for at every attempt, with the endpoint and the grant it is for', async (t) => {
-  const asked: AssertionRequest[] = []
+  const asked: OutgoingRequest[] = []
   const { server, browser, origin, logInAndWait, refresh } = await startClientApp(t, clientAssertion(async (request) => {
     asked.push(request)
     return await new SignJWT({ jti: String(asked.length) }).setProtectedHeader({ alg: 'ES256', kid: 'web-1' })
@@ -173,7 +173,7 @@ test('R19 where the app\'s own function fails or does not end, nothing was sent:
   await logged(/the vault is closed/)
   fail = async () => await new Promise(() => {})
   await refused(503, 'FST_TOKEN_SERVICE_UNAVAILABLE', 0)
-  await logged(/clientAuthentication took longer than 0.2 s/)
+  await logged(/clientAuthentication, .* took longer than 0.2 s/)
   fail = undefined
   t.equal((await refresh()).answer.status, 200)
 })

@@ -5,7 +5,7 @@ import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyR
 import type { Dispatcher } from 'undici'
 import tokenManagement, {
   clientSecretBasic, clientSecretPost, tokenManagement as named,
-  type AccessToken, type ClientAuthentication, type StoreContext, type JsonWebKey, type TokenManagementOptions, type TokenSet, type TokenStore
+  type AccessToken, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
 } from '../lib/index.ts'
 
 type IsExactly<Actual, Expected> = (<T>() => T extends Actual ? 1 : 2) extends (<T>() => T extends Expected ? 1 : 2) ? true : false
@@ -62,6 +62,11 @@ export const callbacks: TokenManagementOptions = {
   login: {
     callbackUri: 'https://app.example.com/auth/callback',
     scope: ['openid'],
+    resource: ['https://api.example.com'],
+    parameters (request) {
+      exactly<FastifyRequest>()(request, true)
+      return { login_hint: request.headers['x-user']?.toString() }
+    },
     onLogin (request, reply, tokens, claims) {
       exactly<FastifyRequest>()(request, true)
       exactly<FastifyReply>()(reply, true)
@@ -70,7 +75,21 @@ export const callbacks: TokenManagementOptions = {
       return reply.redirect('/')
     }
   },
-  onRefreshed ({ provider, tokens, requests, durationSeconds }) {
+  parameters: {
+    code: { audience: 'orders' },
+    refresh (request) {
+      exactly<OutgoingRequest>()(request, true)
+      return { nonce_hint: request.grant }
+    },
+    exchange: async ({ endpoint }) => ({ endpoint })
+  },
+  tokenRequest ({ parameters, headers, grant }) {
+    exactly<URLSearchParams>()(parameters, true)
+    exactly<Headers>()(headers, true)
+    exactly<string | undefined>()(grant, true)
+  },
+  onRefreshed ({ provider, tokens, requests, durationSeconds, claims }) {
+    exactly<Record<string, unknown> | undefined>()(claims, true)
     exactly<string>()(provider, true)
     exactly<TokenSet>()(tokens, true)
     exactly<number>()(requests, true)

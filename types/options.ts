@@ -63,6 +63,21 @@ export interface TokenManagementOptions {
   }
   /** `true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449). */
   dpop?: Options['dpop']
+  /** What else the requests to the token service hold, always the same or by a function. What says who the client and the user are cannot be set. For the login: `login.parameters`; for clients: `clients.<name>.parameters`. */
+  parameters?: {
+    /** To redeem the code of a login (RFC 6749 §4.1.3). */
+    code?: NonNullable<Options['parameters']>['code']
+    /** To refresh (RFC 6749 §6). */
+    refresh?: NonNullable<Options['parameters']>['refresh']
+    /** To exchange a token (RFC 8693). */
+    exchange?: NonNullable<Options['parameters']>['exchange']
+    /** To revoke a token (RFC 7009). */
+    revocation?: NonNullable<Options['parameters']>['revocation']
+  }
+  /** Headers of the app's own for all requests to the token service. */
+  headers?: Options['headers']
+  /** Sees each request to the token service before the client is authenticated, and may change its `parameters` and `headers`; no credentials are in them. Where it throws, nothing is sent. */
+  tokenRequest?: Options['tokenRequest']
   /** The name of the provider; needed from the second registration on. Default: `'default'`. */
   name?: Options['name']
   /** The session cookie. */
@@ -113,6 +128,8 @@ export interface TokenManagementOptions {
     scope: NonNullable<Options['login']>['scope']
     /** The APIs to ask for (RFC 8707): absolute URIs without a fragment. The login's own token is for the first of them; `request.accessToken({ resource })` gives those of the others. */
     resource?: NonNullable<Options['login']>['resource']
+    /** What else the authorization request holds: `audience`, `prompt`, `acr_values`, `login_hint`… A function makes them for each request; what it takes from that is the browser's to say. */
+    parameters?: NonNullable<Options['login']>['parameters']
     /** The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up. Default: `'/auth/login'`. */
     startRedirectPath?: NonNullable<Options['login']>['startRedirectPath']
     /** Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider's metadata says `require_pushed_authorization_requests`. Default: `false`. */

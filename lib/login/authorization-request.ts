@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import fastifyOauth2, { type OAuth2Namespace } from '@fastify/oauth2'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { DiscoveryFailed } from '../errors.ts'
+import { extraParameters, RESERVED_FOR_LOGIN } from '../extra-parameters.ts'
 import type { CheckedOptions } from '../options-check.ts'
 import type { Provider } from '../provider.ts'
 import { thumbprintOf } from '../token-service/dpop.ts'
@@ -27,7 +28,7 @@ export type StartLogin = (request: FastifyRequest, reply: FastifyReply) => Promi
 
 /**
  * The authorization request: `state` and the PKCE challenge are made by @fastify/oauth2, `nonce` and `dpop_jkt` (RFC 9449
- * §10) are added, and the whole is pushed to the provider (RFC 9126) where that is asked for.
+ * §10) are added, the resources (RFC 8707 §2.1) and what the app has to say, and the whole is pushed to the provider (RFC 9126) where that is asked for.
  */
 export async function authorizationRequest (fastify: FastifyInstance, { provider, clientId, login, cookies, loginKey }: AuthorizationRequestSettings): Promise<StartLogin> {
   const { tokenService, backchannelFor } = provider
@@ -73,8 +74,11 @@ export async function authorizationRequest (fastify: FastifyInstance, { provider
   }
 
   return async (request, reply) => {
+    const extra = await extraParameters('login.parameters', login.parameters, request, RESERVED_FOR_LOGIN)
     const uri = new URL(await oauth2.generateAuthorizationUri(request, reply))
     const { searchParams: parameters } = uri
+    for (const [name, value] of extra) parameters.set(name, value)
+    for (const resource of [login.resource ?? []].flat()) parameters.append('resource', resource)
     const dpopKey = await loginKey?.start(reply, parameters.get('state'))
     if (dpopKey !== undefined) parameters.set('dpop_jkt', await thumbprintOf(dpopKey))
     return isPushed() ? await push(parameters, dpopKey, request.server) : uri

@@ -59,6 +59,7 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
         codeVerifier,
         redirectUri: options.callbackUri,
         scope: options.scope.join(' '),
+        resource: [options.resource ?? []].flat()[0],
         ...(asksForIdToken(options.scope) && { nonce: nonceOf(state) }),
         dpopKey
       }, provider.backchannelFor(request.server))

@@ -30,7 +30,7 @@ export class RefreshFailure extends Error {
 export function classifyFailure (error: unknown): RefreshFailure {
   if (error instanceof RefreshFailure) return error
   if (error instanceof BackchannelError) return new RefreshFailure(error.sent ? 'ambiguous' : 'unavailable', { cause: error })
-  if (hasCode(error, 'FST_TOKEN_INVALID_OPTIONS')) return new RefreshFailure('refused', { cause: error })
+  if (hasCode(error, 'FST_TOKEN_INVALID_OPTIONS') || isHookFailure(error)) return new RefreshFailure('refused', { cause: error })
   if (error instanceof AnswerError) return new RefreshFailure(classOf(error), { cause: error, retryAfter: error.retryAfter })
   return new RefreshFailure('badResponse', { cause: error })
 }
@@ -55,16 +55,19 @@ export function errorOf (failure: RefreshFailure): FastifyError {
       return Object.assign(new ServiceUnavailable(seconds, { cause }), { headers: { 'retry-after': String(seconds) } })
     }
     case 'refused':
-      return new ServiceRefused(message, { cause })
+      return isHookFailure(cause) ? cause : new ServiceRefused(message, { cause })
     case 'badResponse':
       return new ServiceBadResponse(message, { cause })
   }
 }
 
+/** The standard's name, and what GitHub says in its place. */
+const INVALID_GRANT: ReadonlySet<string> = new Set(['invalid_grant', 'bad_refresh_token', 'bad_verification_code'])
+
 function classOf ({ status, error, wrongIdentity }: AnswerError): FailureClass {
   if (wrongIdentity) return 'wrongIdentity'
   if (status === 408 || status === 429 || status >= 500 || error === 'temporarily_unavailable' || error === 'server_error') return 'unavailable'
-  if (error === 'invalid_grant') return 'ended'
+  if (error !== undefined && INVALID_GRANT.has(error)) return 'ended'
   // OpenID Connect Core §3.1.2.6: the user is asked for, and nothing is wrong with the app.
   if (error?.endsWith('_required')) return 'rejected'
   if (error !== undefined) return 'refused'
@@ -75,4 +78,9 @@ function classOf ({ status, error, wrongIdentity }: AnswerError): FailureClass {
 /** Whether the token service was asked. */
 export function isAnswer (kind: RefreshFailureClass): kind is FailureClass {
   return kind !== 'noRefreshToken' && kind !== 'headersSent' && kind !== 'loggedOut'
+}
+
+/** What a function of the app has done wrong is no refusal of the token service, though as little of the user's making. */
+function isHookFailure (error: unknown): error is FastifyError {
+  return hasCode(error, 'FST_TOKEN_HOOK_FAILED')
 }

@@ -8,7 +8,7 @@ import type { ClientAuthentication } from './client-authentication.ts'
  * Client authentication as a part of a call: what fails in it, or never ends, has sent nothing and spent nothing.
  *
  * @param timeout - seconds.
- * @throws BackchannelError where the app's own function fails, FST_TOKEN_INVALID_OPTIONS for what it gives.
+ * @throws BackchannelError where the app's own function fails, FST_TOKEN_INVALID_OPTIONS for what it gives, and the errors of the app's other functions.
  */
 export function boundedAuthentication (authentication: ClientAuthentication, timeout: number): ClientAuthentication {
   const bounded: ClientAuth = async (...request) => {
@@ -16,7 +16,7 @@ export function boundedAuthentication (authentication: ClientAuthentication, tim
     try {
       await Promise.race([authentication(...request), expire(timeout, done.signal)])
     } catch (error) {
-      if (hasCode(error, 'FST_TOKEN_INVALID_OPTIONS')) throw error
+      if (hasCode(error)) throw error
       throw new BackchannelError('Nothing was sent to the token service: the client could not authenticate, see the cause', false, error)
     } finally {
       done.abort()
@@ -27,5 +27,5 @@ export function boundedAuthentication (authentication: ClientAuthentication, tim
 
 async function expire (timeout: number, signal: AbortSignal): Promise<never> {
   await pause(timeout * 1000, undefined, { signal })
-  throw new Error(`clientAuthentication took longer than ${timeout} s`)
+  throw new Error(`clientAuthentication, or tokenRequest or parameters before it, took longer than ${timeout} s`)
 }

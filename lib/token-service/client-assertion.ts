@@ -1,5 +1,6 @@
 import { type AuthorizationServer, ClientSecretJwt, modifyAssertion, type ModifyAssertionOptions, PrivateKeyJwt } from 'oauth4webapi'
 import { InvalidOptions } from '../errors.ts'
+import { type OutgoingRequest, outgoingRequest } from '../outgoing-request.ts'
 import { authenticateBy, type ClientAuthentication, present } from './client-authentication.ts'
 import type { Current } from './current.ts'
 import { type PrivateKey, signingKey } from './private-key.ts'
@@ -20,17 +21,6 @@ export interface PrivateKeyJwtOptions extends AssertionOptions {
   readonly kid?: string
   /** RS256, PS256, ES256, EdDSA… Default: the `alg` of the JWK, else by the key: RS256, ES256, ES384, ES512 or EdDSA. */
   readonly alg?: string
-}
-
-/** What an assertion is asked for. */
-export interface AssertionRequest {
-  readonly clientId: string
-  /** The provider: the `aud` of the assertion. */
-  readonly issuer: string
-  /** Where it goes: the token, revocation or pushed authorization request endpoint. */
-  readonly endpoint: string
-  /** The `grant_type`; `undefined` where it is no token request. */
-  readonly grant: string | undefined
 }
 
 /**
@@ -82,21 +72,14 @@ export function privateKeyJwt (options: Current<PrivateKeyJwtOptions>): ClientAu
  * await app.register(tokenManagement, { clientAuthentication: clientAssertion(() => readFile('/var/run/secrets/tokens/idp', 'utf8')), ... })
  * @see RFC 7521 §4.2, RFC 7523 §2.2
  */
-export function clientAssertion (assertion: (request: AssertionRequest) => string | Promise<string>): ClientAuthentication {
-  return async (server, { client_id: clientId }, body) => {
-    const grant = body.get('grant_type') ?? undefined
-    const jwt = await assertion({ clientId, issuer: server.issuer, endpoint: endpointOf(server, body), grant })
+export function clientAssertion (assertion: (request: OutgoingRequest) => string | Promise<string>): ClientAuthentication {
+  return async (server, client, body) => {
+    const jwt = await assertion(outgoingRequest(server, client, body))
     if (typeof jwt !== 'string' || jwt.trim() === '') throw new InvalidOptions('the function of clientAssertion must give a JWT')
-    body.set('client_id', clientId)
+    body.set('client_id', client.client_id)
     body.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer')
     body.set('client_assertion', jwt.trim())
   }
-}
-
-/** What a request is for shows in its body: RFC 6749 §4 wants a `grant_type`, RFC 7009 §2.1 a `token`, and RFC 9126 neither. */
-function endpointOf (server: AuthorizationServer, body: URLSearchParams): string {
-  const { token_endpoint: token, revocation_endpoint: revocation, pushed_authorization_request_endpoint: pushed } = server
-  return String(body.has('grant_type') ? token : body.has('token') ? revocation : pushed)
 }
 
 function modified (server: AuthorizationServer, { audience, header }: AssertionOptions): ModifyAssertionOptions {

@@ -10,6 +10,7 @@ import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { askWithNonce, checkDpopKey, Dpop, generateDpopKey, type ProofRequest } from './dpop.ts'
 import { type Metadata, over } from './metadata.ts'
+import { type Preparation, preparedAuthentication } from './prepared-authentication.ts'
 import { AnswerError, judgeAnswer, judgeTokenResponse, type Process, readAnswer } from './token-response.ts'
 
 /** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
@@ -17,7 +18,7 @@ const CLOCK_TOLERANCE = 30
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
-export interface TokenServiceSettings {
+export interface TokenServiceSettings extends Preparation {
   readonly metadata: Metadata
   readonly clientId: string
   readonly clientAuthentication: ClientAuthentication
@@ -64,7 +65,7 @@ export class TokenService {
 
   constructor (settings: TokenServiceSettings) {
     const { clientAuthentication, requestTimeout } = settings
-    this.#settings = { ...settings, clientAuthentication: boundedAuthentication(clientAuthentication, requestTimeout) }
+    this.#settings = { ...settings, clientAuthentication: boundedAuthentication(preparedAuthentication(clientAuthentication, settings), requestTimeout) }
   }
 
   get metadata (): oauth.AuthorizationServer {

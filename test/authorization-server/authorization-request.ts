@@ -2,7 +2,7 @@ import type { CodeGrant } from './codes.ts'
 import { required, type Form } from './form.ts'
 import { OAuthError } from './oauth-error.ts'
 import type { Realm } from './realm.ts'
-import { checkResource } from './resource.ts'
+import { checkResources } from './resource.ts'
 
 /** Where the browser may be sent back to: only for a client and a redirect URI that are known (RFC 6749 §4.1.2.1). */
 export function redirectUriOf ({ settings }: Realm, request: Form): string {
@@ -25,7 +25,7 @@ export function codeGrantOf ({ settings }: Realm, request: Form): CodeGrant {
     challenge,
     nonce: request.get('nonce'),
     dpopJkt: request.get('dpop_jkt'),
-    resource: checkResource(request.get('resource'), settings)
+    resources: checkResources(request.get('resource'), settings)
   }
 }
 

@@ -64,7 +64,7 @@ export class AuthorizationServer {
     const { sub = this.settings.user, scope = 'openid offline_access', ...asked } = options
     const { key, jkt } = this.settings.dpop ? await sessionKey() : {}
     if (key?.d !== undefined) this.#keys.push(key.d)
-    const family = this.#realm.families.start(sub, scope, jkt)
+    const family = this.#realm.families.start(sub, scope, { jkt })
     const refreshToken = family.newestRefreshToken
     const response = await tokenResponse(this.#realm, family, { scope, ...asked, jkt, refreshToken })
     return { ...response, refresh_token: refreshToken, ...key && { dpopKey: key } }

@@ -12,7 +12,8 @@ export interface CodeGrant {
   nonce?: string | undefined
   /** The key that must redeem it (RFC 9449 §10). */
   dpopJkt?: string | undefined
-  resource?: string | undefined
+  /** What may be asked for with it (RFC 8707 §2.1); none: anything. */
+  resources: string[]
 }
 
 /** What a code is redeemed with. */
@@ -50,7 +51,7 @@ export class Codes {
     if (known.redirectUri !== redirectUri) throw new OAuthError('invalid_grant', 'redirect_uri is not that of the authorization request')
     if (!proves(verifier, known.challenge)) throw new OAuthError('invalid_grant', 'code_verifier does not match code_challenge')
     if (known.dpopJkt !== undefined && known.dpopJkt !== jkt) throw new OAuthError('invalid_grant', 'the code is bound to another key')
-    known.family = this.#families.start(known.sub, known.scope, jkt)
+    known.family = this.#families.start(known.sub, known.scope, { jkt, resources: known.resources })
     return { family: known.family, grant: known }
   }
 }

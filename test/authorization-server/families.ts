@@ -7,6 +7,8 @@ export interface Family {
   readonly id: string
   readonly sub: string
   readonly scope: string
+  /** The resources that the login has named (RFC 8707 §2.1); none: any. */
+  readonly resources: readonly string[]
   /** Seconds since the epoch. */
   readonly authTime: number
   /** The thumbprint of the key that its refresh tokens are bound to (RFC 9449 §5). */
@@ -38,11 +40,12 @@ export class Families {
     this.#settings = settings
   }
 
-  start (sub: string, scope: string, jkt?: string): Family {
+  start (sub: string, scope: string, { jkt, resources = [] }: { jkt?: string | undefined, resources?: string[] } = {}): Family {
     const family: Family = {
       id: randomUUID(),
       sub,
       scope,
+      resources,
       authTime: Math.floor(this.#settings.now() / 1000),
       alive: true,
       newestRefreshToken: '',

@@ -16,9 +16,12 @@ export function formOf ({ method, headers, url, body }: RequestRecord): Form {
   return withoutDuplicates(new URLSearchParams(body))
 }
 
+/** RFC 6749 §3.1: no parameter twice; but `resource` (RFC 8707 §2), whose values are given with spaces between them. */
 export function withoutDuplicates (params: URLSearchParams): Form {
   const form = new Map<string, string>()
+  if (params.has('resource')) form.set('resource', params.getAll('resource').join(' '))
   for (const [name, value] of params) {
+    if (name === 'resource') continue
     if (form.has(name)) throw new OAuthError('invalid_request', `${name} is given twice`)
     form.set(name, value)
   }

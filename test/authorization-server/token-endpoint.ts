@@ -30,19 +30,19 @@ export async function tokenEndpoint (realm: Realm, record: RequestRecord): Promi
 }
 
 async function redeemCode (realm: Realm, form: Form, jkt?: string): Promise<TokenResponse> {
-  const asked = checkResource(form.get('resource'), realm.settings)
   const { family, grant } = realm.codes.redeem({
     code: required(form, 'code'), redirectUri: required(form, 'redirect_uri'), verifier: required(form, 'code_verifier'), jkt
   })
+  const resource = checkResource(form.get('resource'), realm.settings, grant.resources)
   return tokenResponse(realm, family, {
-    scope: grant.scope, resource: asked ?? grant.resource, nonce: grant.nonce, jkt, refreshToken: family.newestRefreshToken
+    scope: grant.scope, resource, nonce: grant.nonce, jkt, refreshToken: family.newestRefreshToken
   })
 }
 
 async function refresh (realm: Realm, form: Form, jkt?: string): Promise<TokenResponse> {
   const given = required(form, 'refresh_token')
   const family = realm.families.claim(given, jkt)
-  const resource = checkResource(form.get('resource'), realm.settings)
+  const resource = checkResource(form.get('resource'), realm.settings, family.resources)
   const scope = narrowed(family.scope, form.get('scope'))
   return tokenResponse(realm, family, { scope, resource, jkt, refreshToken: realm.families.rotate(given) })
 }
