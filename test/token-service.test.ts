@@ -166,7 +166,7 @@ test('R9 without expires_in the exp of a JWT counts, else the option, else there
   const opaque = first((await refresh(await session())).accessTokens)
   t.equal(opaque.expiresAt, undefined)
   t.notOk(isExpired(opaque, Infinity))
-  t.notOk(needsRefresh(opaque, Infinity, 60))
+  t.notOk(needsRefresh(opaque, Number.MAX_SAFE_INTEGER, 60))
   for (const token of ['not.a.jwt', 'e30.W10.', 'e30.eyJleHAiOiJzb29uIn0.']) {
     server.fault(faults.all(faults.without('expires_in'), faults.members({ access_token: token })))
     t.equal((await refresh(await session())).accessTokens[0]?.expiresAt, undefined, 'an exp that is no number is none')

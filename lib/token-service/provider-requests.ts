@@ -1,0 +1,100 @@
+import * as oauth from 'oauth4webapi'
+import type { Dispatcher } from 'undici'
+import type { JsonWebKey, Reading, TokenResponse } from '../token-set.ts'
+import { callBackchannel } from './backchannel.ts'
+import { boundedAuthentication } from './bounded-authentication.ts'
+import type { ClientAuthentication } from './client-authentication.ts'
+import { askWithNonce, type Dpop } from './dpop.ts'
+import { type Metadata, over } from './metadata.ts'
+import { type Preparation, preparedAuthentication } from './prepared-authentication.ts'
+import { judgeTokenResponse } from './token-response.ts'
+
+/** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
+const CLOCK_TOLERANCE = 30
+
+export interface ProviderSettings extends Preparation {
+  readonly metadata: Metadata
+  readonly clientId: string
+  readonly clientAuthentication: ClientAuthentication
+  /** Seconds. */
+  readonly requestTimeout: number
+  readonly defaultExpiresIn?: number | undefined
+  readonly clock: () => number
+}
+
+/** By what means a request is sent. */
+export interface Means {
+  readonly dispatcher: Dispatcher
+  /** With a key, the request carries a proof of it (R33). */
+  readonly dpopKey?: JsonWebKey | undefined
+}
+
+/** What every request of oauth4webapi wants first: the server, the client, and how that authenticates. */
+export type Parties = readonly [server: oauth.AuthorizationServer, client: oauth.Client, authentication: ClientAuthentication]
+
+type Send = (parties: Parties, options: oauth.TokenEndpointRequestOptions) => Promise<Response>
+type Process = (server: oauth.AuthorizationServer, client: oauth.Client, answer: Response) => Promise<oauth.TokenEndpointResponse>
+
+/** The requests of one client to its provider: who takes part, by which means they go, and what of an answer is taken. */
+export class ProviderRequests {
+  readonly #settings: ProviderSettings
+  readonly #authentication: ClientAuthentication
+  readonly #dpop: Dpop
+
+  constructor (settings: ProviderSettings, dpop: Dpop) {
+    const { clientAuthentication, requestTimeout } = settings
+    this.#settings = settings
+    this.#authentication = boundedAuthentication(preparedAuthentication(clientAuthentication, settings), requestTimeout)
+    this.#dpop = dpop
+  }
+
+  get server (): oauth.AuthorizationServer {
+    return this.#settings.metadata()
+  }
+
+  get client (): oauth.Client {
+    const { clientId, clock } = this.#settings
+    const machine = Date.now() / 1000
+    return {
+      client_id: clientId,
+      use_mtls_endpoint_aliases: this.#authentication.mutualTls !== undefined,
+      // Rounded down: strict services refuse an assertion that comes from the future.
+      [oauth.clockSkew]: Math.floor(clock() - machine),
+      [oauth.clockTolerance]: CLOCK_TOLERANCE
+    }
+  }
+
+  /**
+   * Asks for tokens, and takes only those that are bound to the key of the request, or to none where it had none (R34).
+   *
+   * @throws BackchannelError, AnswerError
+   */
+  async tokens (means: Means, send: Send, process: Process): Promise<[TokenResponse, Reading]> {
+    const reading = this.reading()
+    const { server, client } = this
+    const response = await this.ask(means, async (parties, options) =>
+      await judgeTokenResponse(await send(parties, options), (answer) => process(server, client, answer), means.dpopKey ? 'DPoP' : 'Bearer'))
+    return [response, reading]
+  }
+
+  /** Asks for anything; and once more where the server wants its nonce in the proof (R35). */
+  async ask<Result> ({ dpopKey, dispatcher }: Means, ask: (parties: Parties, options: oauth.TokenEndpointRequestOptions) => Promise<Result>): Promise<Result> {
+    const { server, client } = this
+    const options = { ...this.#over(dispatcher), ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, client) }) }
+    return await askWithNonce(async () => await ask([server, client, this.#authentication], options))
+  }
+
+  /** How an answer is read that is asked for now (R9). */
+  reading (): Reading {
+    const { clock, defaultExpiresIn } = this.#settings
+    return { issuedAt: clock(), ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }
+  }
+
+  #over (dispatcher: Dispatcher) {
+    return over(async (url, request) => {
+      const response = await callBackchannel(dispatcher, this.#settings.requestTimeout, url, request)
+      this.#dpop.keepNonce(new URL(url), response.headers.get('dpop-nonce'))
+      return response
+    })
+  }
+}
