@@ -152,8 +152,9 @@ test('R23 a token that the provider does not know any more is no failure', async
 
 test('a session without a refresh token has its access token revoked, and without an id_token no hint', async (t) => {
   const { app, browser, server } = await startLoginApp(t)
-  const { access_token: accessToken } = await server.issue({ scope: 'orders' })
-  const saved = await app.inject({ method: 'POST', url: '/save', payload: { access_token: accessToken, token_type: 'Bearer' } })
+  const issued = await server.issue({ scope: 'orders' })
+  const { access_token: accessToken } = issued
+  const saved = await app.inject({ method: 'POST', url: '/save', payload: { ...issued, refresh_token: undefined } })
   for (const { name, value } of saved.cookies) browser.cookies.set(name, value)
   const { query } = redirectOf(await browser.post('/auth/logout'))
   t.strictSame(query, { client_id: 'web' })

@@ -1,8 +1,9 @@
 import { EventEmitter, once } from 'node:events'
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import tokenManagement, { type JsonWebKey, type TokenManagementOptions } from '../lib/index.ts'
 import type { AuthorizationServer } from './authorization-server/authorization-server.ts'
+import { everythingWithDpop } from './authorization-server/settings.ts'
 import { Browser } from './browser.ts'
 
 export const sessionKey = Buffer.alloc(32, 'k').toString('base64')
@@ -56,8 +57,15 @@ export async function startApp (t: Test, server: AuthorizationServer, { fastify 
   app.post<{ Body: { access_token: string, token_type: string, dpopKey?: JsonWebKey } }>('/save', async (request) => {
     const { dpopKey, ...response } = request.body
     await request.tokens.save(response, { ...dpopKey && { dpopKey } })
+    if (everythingWithDpop && dpopKey) await learnNonce(request)
     return {}
   })
+
+  /** What a login leaves behind in the process beside the session. */
+  async function learnNonce (request: FastifyRequest): Promise<void> {
+    await request.tokens.dpopProof({ htm: 'POST', htu: server.issuer, nonce: server.nextNonce() })
+  }
+
   await routes?.(app)
   const origin = await app.listen({ port: 0, host: '127.0.0.1' })
 

@@ -59,6 +59,9 @@ export const openidPath = '/.well-known/openid-configuration'
 /** RFC 8414 §3 */
 export const oauthPath = '/.well-known/oauth-authorization-server'
 
+/** A whole test file runs with DPoP, nonces included: see test/races-with-dpop.test.ts. */
+export const everythingWithDpop = process.env.TOKEN_TYPE === 'DPoP'
+
 export function settingsFrom (given: Partial<Settings>): Settings {
   return {
     clientId: 'web',
@@ -80,8 +83,8 @@ export function settingsFrom (given: Partial<Settings>): Settings {
     resources: null,
     accessTokenFormat: 'opaque',
     tokenBytes: 32,
-    dpop: process.env.TOKEN_TYPE === 'DPoP',
-    dpopNonce: null,
+    dpop: everythingWithDpop,
+    dpopNonce: everythingWithDpop ? 'issued' : null,
     bindRefreshTokens: false,
     accessTokenClaims: {},
     idTokenClaims: {},
