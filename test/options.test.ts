@@ -62,6 +62,8 @@ const shapes: Wrong[] = [
   { title: 'a backchannel that is no dispatcher and no options', options: { ...base, backchannel: 5 }, says: 'backchannel must be an undici Dispatcher' },
   { title: 'callbacks that are no functions', options: { ...base, onRefreshed: true }, says: 'onRefreshed must be a function' },
   { title: 'a clock that is no function', options: { ...base, clock: 0 }, says: 'clock must be a function' },
+  { title: 'a dpop with RSA', options: { ...base, dpop: { alg: 'RS256' } }, says: "dpop.alg must be one of 'ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA'" },
+  { title: 'a dpop that is only a name', options: { ...base, dpop: 'ES256' }, says: 'dpop must be object' },
   { title: 'a session that is no object', options: { ...base, session: null }, says: 'session must be object' },
   { title: 'a cookieName that is none', options: withSession({ cookieName: 'a;b' }), says: /session\.cookieName must match pattern/ },
   { title: 'an unknown sameSite', options: withSession({ cookie: { sameSite: 'Lax' } }), says: "session.cookie.sameSite must be one of 'lax', 'strict', 'none'" },
@@ -98,6 +100,11 @@ const rules: Wrong[] = [
   { title: 'routes of login and logout that are one', options: { ...base, login: { ...login, startRedirectPath: '/auth/logout' } }, says: 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ' },
   { title: 'a login that starts where it comes back', options: { ...base, login: { ...login, startRedirectPath: '/auth/callback' } }, says: 'must differ: each is a route' },
   { title: 'login without an authorization_endpoint in the metadata', options: { ...without('issuer'), login, metadata: { issuer, token_endpoint: `${issuer}/token` } }, says: 'metadata.authorization_endpoint is required with login' },
+  ...[{ login: { ...login, pushedAuthorizationRequests: true } }, { login, metadata: { ...metadata, require_pushed_authorization_requests: true } }].map((more) => ({
+    title: 'pushed authorization requests without an endpoint in the metadata',
+    options: { ...without('issuer'), metadata, ...more },
+    says: 'metadata.pushed_authorization_request_endpoint is required where authorization requests are pushed'
+  })),
   { title: 'tokens of a login that nobody takes', options: { ...base, login: { ...login, saveTokens: false } }, says: 'login.onTokens is required where login.saveTokens is false' },
   { title: 'onTokens that is never called', options: { ...base, login: { ...login, onTokens () {} } }, says: 'use login.onLogin' },
   { title: 'a client with an unknown option', options: { ...base, clients: { orders: { audience: 'x' } } }, says: 'clients.orders.audience: no such option' },
@@ -234,6 +241,10 @@ test('the session that the tokens end with is the app\'s own of @fastify/secure-
   for (const surroundings of [there('session'), { ...there('mine'), secureSession: false }]) {
     t.throws(() => checkOptions(endsWith('mine'), surroundings), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /session\.endsWith.*named mine.*Register that before/ })
   }
+})
+
+test('dpop: true is ES256, and false is none', async (t) => {
+  t.strictSame([true, { alg: 'EdDSA' }, false].map((dpop) => checkOptions({ ...base, dpop }, alone).dpop), [{ alg: 'ES256' }, { alg: 'EdDSA' }, undefined])
 })
 
 test('R55 metadata by hand may hold members that nobody here reads', async (t) => {
