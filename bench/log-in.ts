@@ -12,7 +12,7 @@ export interface Session {
 const redirects = 10
 
 /** Logs in through the subject's own routes, so that its cookies are its own. */
-export async function logIn ({ name, loginPath }: Subject, { origin }: RunningSubject, server: AuthorizationServer): Promise<Session> {
+export async function logIn ({ name, loginPath }: Subject, { origin }: Pick<RunningSubject, 'origin'>, server: AuthorizationServer): Promise<Session> {
   const browser = new Browser(origin)
   let url = new URL(loginPath, origin)
   for (let hop = 0; hop < redirects; hop++) {

@@ -1,70 +1,28 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { availableParallelism, cpus } from 'node:os'
-import type { Subject } from './subject.ts'
+import { cpus } from 'node:os'
 
-/** What one storm did. */
-export interface Storm {
-  /** Token requests that the authorization server saw. */
-  readonly refreshes: number
-  /** Answers other than 200. */
-  readonly failed: number
-  /** Answers with an access token that is worth something when all is over. */
-  readonly working: number
-  readonly isAlive: boolean
-  readonly laterWorks: boolean
-  /** Time to the last answer, in latencies of the token endpoint. */
-  readonly ratio: number
+/** A Markdown table. */
+export function table (head: string[], rows: string[][]): string {
+  const row = (cells: string[]) => `| ${cells.join(' | ')} |`
+  return [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n')
 }
 
-interface Result { readonly subject: Subject, readonly storms: Storm[] }
-interface Conditions { readonly requests: number, readonly latency: number, readonly rounds: number }
-
-/** Prints a Markdown table, and what it was measured with. */
-export function report (results: Result[], { requests, latency, rounds }: Conditions): void {
-  const lines = [
-    `${requests} parallel requests on one expired session; the token endpoint takes ${latency} ms, rotates refresh tokens, and revokes the session`,
-    `at the second use of one. ${rounds} rounds (lowest–highest where they differ; the time is the median).`,
-    '',
-    `| | token requests | failed requests | working tokens, of ${requests} | session survived | a later request works | last answer ÷ latency |`,
-    '| --- | --- | --- | --- | --- | --- | --- |',
-    ...results.map(({ subject, storms }) => `| ${[
-      subject.name,
-      range(storms.map(({ refreshes }) => refreshes)),
-      range(storms.map(({ failed }) => failed)),
-      range(storms.map(({ working }) => working)),
-      share(storms.map(({ isAlive }) => isAlive)),
-      share(storms.map(({ laterWorks }) => laterWorks)),
-      `${median(storms.map(({ ratio }) => ratio)).toFixed(1)}`
-    ].join(' | ')} |`),
-    '',
-    `${today()}; Node.js ${process.version}; ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}); all in one process.`,
-    versions(results.flatMap(({ subject }) => subject.packages))
-  ]
+export function printReport (lines: string[]): void {
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 
-function range (values: number[]): string {
-  const [lowest, highest] = [Math.min(...values), Math.max(...values)]
-  return lowest === highest ? `${lowest}` : `${lowest}–${highest}`
+/** What it was measured with. */
+export function machine (processes: string, packages: string[]): string[] {
+  const today = new Date().toISOString().slice(0, 10)
+  return [
+    `${today}; Node.js ${process.version}; ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}); ${processes}.`,
+    [...new Set(packages)].map((name) => `${name} ${versionOf(name)}`).join(', ') + '.'
+  ]
 }
 
-function share (values: boolean[]): string {
-  const yes = values.filter(Boolean).length
-  if (yes === values.length) return 'yes'
-  return yes === 0 ? 'no' : `${yes} of ${values.length}`
-}
-
-function median (values: number[]): number {
+export function median (values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? NaN
-}
-
-function today (): string {
-  return new Date().toISOString().slice(0, 10)
-}
-
-function versions (packages: string[]): string {
-  return [...new Set(packages)].map((name) => `${name} ${versionOf(name)}`).join(', ') + '.'
 }
 
 /** The peers are installed here, what the plugin depends on in the folder above. */

@@ -3,7 +3,7 @@ import type { AuthorizationServer } from '../test/authorization-server/authoriza
 import type { Answer } from '../test/browser.ts'
 import { startStrictServer } from './authorization-server.ts'
 import { logIn, type Session } from './log-in.ts'
-import { report, type Storm } from './report.ts'
+import { report, type Storm } from './storm-report.ts'
 import type { RunningSubject, Subject } from './subject.ts'
 import { auth0ServerJs } from './subjects/auth0-server-js.ts'
 import { expressOpenidConnect } from './subjects/express-openid-connect.ts'

@@ -1,6 +1,12 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AuthorizationServer } from '../test/authorization-server/authorization-server.ts'
+import type { Settings } from '../test/authorization-server/settings.ts'
+
+/** Where a subject logs in, and as which client. */
+export interface Issuer {
+  readonly issuer: string
+  readonly settings: Pick<Settings, 'clientId' | 'clientSecret'>
+}
 
 /** A system under test: an app with a login of its own, and `GET /token`, which answers `{ token }`, the access token. */
 export interface Subject {
@@ -11,7 +17,20 @@ export interface Subject {
   readonly loginPath: string
   /** It refuses an issuer that is plain http, and has no switch for that. */
   readonly wantsHttps?: boolean
-  start (server: AuthorizationServer): Promise<RunningSubject>
+  start (issuer: Issuer): Promise<RunningSubject>
+}
+
+/** A system without a login: `GET /login`, if it has one, puts these tokens into its session, and `GET /token` answers as above. */
+export interface SavedSubject {
+  readonly name: string
+  readonly packages: string[]
+  start (tokens: SavedTokens): Promise<RunningSubject>
+}
+
+export interface SavedTokens {
+  readonly access_token: string
+  readonly refresh_token: string
+  readonly id_token: string
 }
 
 export interface RunningSubject {

@@ -1,25 +1,27 @@
 import Fastify from 'fastify'
 import tokenManagement from '../../lib/index.ts'
-import { freePort, scope, type Subject } from '../subject.ts'
+import { freePort, type Issuer, type RunningSubject, scope, type Subject } from '../subject.ts'
 
-/** README.md, "Quick start". */
-export const thisPlugin: Subject = {
-  name: 'fastify-token-management',
-  packages: ['fastify'],
-  loginPath: '/auth/login',
+export const sessionKey = Buffer.alloc(32, 'k')
 
-  async start ({ issuer, settings: { clientId, clientSecret } }) {
-    const port = await freePort()
-    const app = Fastify({ forceCloseConnections: true })
-    await app.register(tokenManagement, {
-      issuer,
-      clientId,
-      clientSecret,
-      session: { key: Buffer.alloc(32, 'k') },
-      login: { callbackUri: `http://127.0.0.1:${port}/auth/callback`, scope }
-    })
-    app.get('/token', { onRequest: app.requireAccessToken }, async (request) => ({ token: await request.accessToken() }))
-    const origin = await app.listen({ port, host: '127.0.0.1' })
-    return { origin, close: () => app.close() }
-  }
+/** README.md, "Quick start", with the plugin as it is in lib, or as it was built. */
+export function thisPluginFrom (plugin: typeof tokenManagement): Subject {
+  return { name: 'fastify-token-management', packages: ['fastify'], loginPath: '/auth/login', start: (issuer) => start(plugin, issuer) }
+}
+
+export const thisPlugin = thisPluginFrom(tokenManagement)
+
+async function start (plugin: typeof tokenManagement, { issuer, settings: { clientId, clientSecret } }: Issuer): Promise<RunningSubject> {
+  const port = await freePort()
+  const app = Fastify({ forceCloseConnections: true })
+  await app.register(plugin, {
+    issuer,
+    clientId,
+    clientSecret,
+    session: { key: sessionKey },
+    login: { callbackUri: `http://127.0.0.1:${port}/auth/callback`, scope }
+  })
+  app.get('/token', { onRequest: app.requireAccessToken }, async (request) => ({ token: await request.accessToken() }))
+  const origin = await app.listen({ port, host: '127.0.0.1' })
+  return { origin, close: () => app.close() }
 }

@@ -103,7 +103,8 @@ export class AuthorizationServer {
   /** Listens again, on the same port. */
   async acceptConnections (): Promise<void> {
     await this.#listener.start()
-    this.#realm.issuer = this.#listener.origin
+    const { origin } = this.#listener
+    this.#realm.issuer = this.settings.behindTls ? origin.replace('http:', 'https:') : origin
     if (this.#tlsListener === undefined) return
     await this.#tlsListener.start()
     this.#realm.mtlsOrigin = this.#tlsListener.origin

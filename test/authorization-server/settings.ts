@@ -17,6 +17,8 @@ export interface Settings {
   assertionType: string | undefined
   /** Listens with TLS, too, and asks for a certificate there; `ca` is whom certificates are trusted of. Read at the start. */
   tls: { cert: string, key: string, ca: string } | null
+  /** It calls itself https, as if a proxy before it had ended the TLS. Read at the start. */
+  behindTls: boolean
   /** The registered redirect URIs; `null` takes any on loopback. */
   redirectUris: string[] | null
   /** Who is logged in at the authorization endpoint. */
@@ -73,6 +75,7 @@ export function settingsFrom (given: Partial<Settings>): Settings {
     assertionLifetime: 60,
     assertionType: undefined,
     tls: null,
+    behindTls: false,
     redirectUris: null,
     user: 'alice',
     loginError: null,
