@@ -125,6 +125,13 @@ test('R35 a service that wants another nonce again and again is asked twice, and
   await check(await browser.get('/token'), refreshed, 'its refresh token was not spent')
 })
 
+test('R35 who sends no proof has none to put a nonce in, and does not ask again', async (t) => {
+  const { server, check, loginAged } = await startScenario(t, {}, { dpop: false })
+  const browser = await loginAged(ages.expired)
+  server.fault(faults.answer(400, { error: 'use_dpop_nonce' }, { 'dpop-nonce': 'one' }))
+  await check(await browser.get('/token'), { status: 502, code: 'FST_TOKEN_SERVICE_REFUSED', tokenRequests: 1, told: ['failed: refused'] })
+})
+
 test('R19 where the answer to the second request is lost, that is ambiguous like any other, and not sent again', async (t) => {
   const { server, check, loginAged } = await startScenario(t, {}, { ...dpop, dpopNonce: 'issued' })
   const browser = await loginAged(ages.expired)

@@ -77,11 +77,12 @@ export class ProviderRequests {
     return [response, reading]
   }
 
-  /** Asks for anything; and once more where the server wants its nonce in the proof (R35). */
+  /** Asks for anything; with a proof, once more where the server wants its nonce in that (R35). */
   async ask<Result> ({ dpopKey, dispatcher }: Means, ask: (parties: Parties, options: oauth.TokenEndpointRequestOptions) => Promise<Result>): Promise<Result> {
     const { server, client } = this
     const options = { ...this.#over(dispatcher), ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, client) }) }
-    return await askWithNonce(async () => await ask([server, client, this.#authentication], options))
+    const once = async () => await ask([server, client, this.#authentication], options)
+    return await (dpopKey ? askWithNonce(once) : once())
   }
 
   /** How an answer is read that is asked for now (R9). */
