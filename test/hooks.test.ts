@@ -234,7 +234,7 @@ for (const given of ['token', 'response'] as const) {
 test('R8 what cannot be a token is not saved', async (t) => {
   const server = await startServer(t)
   const { app } = await startApp(t, server)
-  for (const payload of [{}, { access_token: '', token_type: 'bearer' }, { access_token: 'x' }, { access_token: 'x', token_type: 'mac' }, { access_token: 'x', token_type: 'DPoP' }, { access_token: 7, token_type: 'bearer' }]) {
+  for (const payload of [{}, { access_token: '', token_type: 'bearer' }, { access_token: 'x' }, { access_token: 'x', token_type: 'mac' }, { access_token: 7, token_type: 'bearer' }]) {
     const answer = await app.inject({ method: 'POST', url: '/save', payload })
     t.equal(answer.statusCode, 502, JSON.stringify(payload))
     t.match(answer.json(), { code: 'FST_TOKEN_SERVICE_BAD_RESPONSE' })
