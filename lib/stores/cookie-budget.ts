@@ -31,11 +31,12 @@ export function writeWithinBudget (tokens: TokenSet, maxBytes: number, write: (t
   return { written, isIdTokenLeftOut }
 }
 
-function sizes ({ accessTokens, refreshToken, idToken }: TokenSet): string {
+function sizes ({ accessTokens, refreshToken, idToken, dpopKey }: TokenSet): string {
   const parts = [
     ...accessTokens.map(({ accessToken, resource }) => [`access token${resource ? ` for ${resource}` : ''}`, accessToken] as const),
     ['refresh token', refreshToken] as const,
-    ['id_token', idToken] as const
+    ['id_token', idToken] as const,
+    ['DPoP key', dpopKey && JSON.stringify(dpopKey)] as const
   ]
   return parts.flatMap(([name, token]) => token === undefined ? [] : [`${name} ${token.length}`]).join(', ')
 }
