@@ -1,12 +1,15 @@
 /*
  * What the types promise: `npm run types` compiles this, and nothing runs it. A line under @ts-expect-error must not compile.
  */
+import { test } from 'node:test'
 import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import tap from 'tap'
 import type { Dispatcher } from 'undici'
 import tokenManagement, {
   clientSecretBasic, clientSecretPost, tokenManagement as named,
   type AccessToken, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
 } from '../lib/index.ts'
+import { tokenStoreConformance } from '../lib/testing.ts'
 
 type IsExactly<Actual, Expected> = (<T>() => T extends Actual ? 1 : 2) extends (<T>() => T extends Expected ? 1 : 2) ? true : false
 
@@ -199,6 +202,14 @@ export class DatabaseStore implements TokenStore {
   async clear ({ request }: StoreContext): Promise<void> {
     this.#sessions.delete(request.ip)
   }
+}
+
+/** Whoever runs tests can run those of the kit. */
+export function conforms (): void {
+  test('node:test', async (t) => { await tokenStoreConformance(t, () => new DatabaseStore()) })
+  tap.test('tap', async (t) => { await tokenStoreConformance(t, async (app: FastifyInstance) => { await app.ready(); return new DatabaseStore() }, { breakDown: () => {} }) })
+  // @ts-expect-error a store is required
+  test('no store', async (t) => { await tokenStoreConformance(t, () => null) })
 }
 
 export const app = Fastify()
