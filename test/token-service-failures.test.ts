@@ -1,4 +1,6 @@
 import { inspect } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { processRefreshTokenResponse } from 'oauth4webapi'
 import { test } from 'tap'
 import { drip } from './authorization-server/answer.ts'
@@ -152,6 +154,24 @@ test('the revocations of one session share one deadline, and are a bounded numbe
   server.fault(faults.all(faults.answer(200, 'x'.repeat(12)), { deliver: drip(50) }), 2, 'revocation')
   await t.rejects(service.revoke(revocable, dispatcher), { name: 'BackchannelError', sent: true }, '0.6 s each, and 1 s for all')
   t.equal(server.revocations, 2)
+})
+
+test('R7 the deadlines hold though the garbage collector runs meanwhile', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  const { server, service, dispatcher, session, refresh } = await tokenServiceBench(t, { requestTimeout: 0.3 })
+  const tokens = await session()
+  const calls: Array<['token' | 'revocation', () => Promise<unknown>]> = [
+    ['token', () => refresh(tokens)],
+    ['revocation', () => service.revoke([{ token: 'x', hint: 'access_token' }], dispatcher)]
+  ]
+  for (const [endpoint, call] of calls) {
+    const gate = server.hold({ endpoint })
+    const failing = t.rejects(call(), { name: 'BackchannelError', message: /not within 0.3 s/ }, endpoint)
+    await gate.arrived()
+    collectGarbage()
+    await failing
+  }
 })
 
 test('R8 R10 the refresh token of an answer that cannot be used is kept, since the old one is spent', async (t) => {
