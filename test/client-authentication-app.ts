@@ -3,8 +3,7 @@ import { assertNoSecrets } from './scenario.ts'
 import type { RequestRecord } from './authorization-server/request-log.ts'
 import type { Settings } from './authorization-server/settings.ts'
 import type { Answer } from './browser.ts'
-import { type LoginApp, logIn, startLoginApp } from './login-flow.ts'
-import type { TestAppOptions } from './start-app.ts'
+import { type LoginApp, type LoginAppOptions, logIn, startLoginApp } from './login-flow.ts'
 import type { ClientAuthentication } from '../lib/index.ts'
 
 export interface ClientApp extends LoginApp {
@@ -17,7 +16,7 @@ export interface ClientApp extends LoginApp {
 }
 
 /** An app whose client authenticates like that, with a login, `app.clientAccessToken('jobs')` at `/jobs`, and one clock for it and its authorization server. */
-export async function startClientApp (t: Test, clientAuthentication: ClientAuthentication | undefined, settings: Partial<Settings>, options: Partial<TestAppOptions> = {}): Promise<ClientApp> {
+export async function startClientApp (t: Test, clientAuthentication: ClientAuthentication | undefined, settings: Partial<Settings>, options: LoginAppOptions = {}): Promise<ClientApp> {
   const app = await startLoginApp(t, {
     server: settings,
     ...clientAuthentication && { clientSecret: undefined, clientAuthentication },
