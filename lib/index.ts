@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import type { Dispatcher } from 'undici'
 import { decorateRequests } from './accessor.ts'
 import { ClientTokens, decorateClients } from './client-tokens.ts'
+import { decorateBackchannel } from './decorate-backchannel.ts'
 import { Exchanger } from './exchanger.ts'
 import { refreshTokens, requireAccessToken } from './hooks.ts'
 import { login } from './login/login.ts'
@@ -18,9 +19,9 @@ import { Spender } from './refresh/spender.ts'
 import { hasServerSession, ownStore } from './stores/own-store.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
 import { TokenCache } from './token-cache.ts'
-import { callBackchannel, createBackchannel } from './token-service/backchannel.ts'
+import { callBackchannel } from './token-service/backchannel.ts'
 import { clientAssertion, clientSecretJwt, privateKeyJwt } from './token-service/client-assertion.ts'
-import { type ClientAuthentication, clientSecretBasic, clientSecretPost, none, tlsClientAuth, warnIfUnlisted } from './token-service/client-authentication.ts'
+import { type ClientAuthentication, clientAuthenticationOf, clientSecretBasic, clientSecretPost, none, tlsClientAuth, warnIfUnlisted } from './token-service/client-authentication.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
 import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
 import { TokenService } from './token-service/token-service.ts'
@@ -49,8 +50,6 @@ interface Registry {
   readonly store: TokenStore
   /** The clients of all registrations, by name. */
   readonly clients: Map<string, ClientTokens>
-  /** The HTTP clients made here: one for each provider, since it may present the client's certificate. */
-  readonly pools: Set<Dispatcher>
 }
 
 const kRegistry = Symbol('fastify-token-management.registry')
@@ -67,8 +66,8 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   })
   const { name, clientId, clock } = options
 
-  const clientAuthentication = authenticationOf(options)
-  const dispatcher = decorateBackchannel(fastify, options, clientAuthentication, registry)
+  const clientAuthentication = clientAuthenticationOf(options)
+  const dispatcher = decorateBackchannel(fastify, options.backchannel, clientAuthentication)
   const metadata = await metadataOf(options, dispatcher, fastify)
   const tokenServiceOf = (clientId: string, clientAuthentication: ClientAuthentication) => {
     warnIfUnlisted(clientAuthentication, metadata(), clientId, fastify.log)
@@ -98,7 +97,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   }
   registry.providers.set(name, provider)
   for (const [name, { scope, resource, parameters, clientId: ownId, ...how }] of Object.entries(options.clients)) {
-    const own = ownId === undefined ? clientAuthentication : authenticationOf(how)
+    const own = ownId === undefined ? clientAuthentication : clientAuthenticationOf(how)
     // A certificate is presented for the client that it is of, and for no other.
     const isShared = own.mutualTls === clientAuthentication.mutualTls
     registry.clients.set(name, new ClientTokens({
@@ -108,7 +107,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
       tokenService: ownId === undefined ? tokenService : tokenServiceOf(ownId, own),
       service,
       cache,
-      backchannelFor: backchannelFor(isShared ? dispatcher : decorateBackchannel(fastify, options, own, registry))
+      backchannelFor: backchannelFor(isShared ? dispatcher : decorateBackchannel(fastify, options.backchannel, own))
     }))
   }
 
@@ -123,30 +122,12 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   if (options.logout) await fastify.register(logout, { provider, clientId, logout: options.logout })
 }
 
-/** A secret alone means `client_secret_basic`. */
-function authenticationOf ({ clientAuthentication, clientSecret = '' }: Pick<CheckedOptions, 'clientSecret' | 'clientAuthentication'>): ClientAuthentication {
-  return clientAuthentication ?? clientSecretBasic(clientSecret)
-}
-
 function registryOf (fastify: FastifyInstance): Registry {
   if (!fastify.hasDecorator(kRegistry)) {
     const stores = new Map<string, TokenStore>()
-    fastify.decorate(kRegistry, { providers: new Map(), stores, store: storeByProvider(stores), clients: new Map(), pools: new Set() })
+    fastify.decorate(kRegistry, { providers: new Map(), stores, store: storeByProvider(stores), clients: new Map() })
   }
   return fastify.getDecorator<Registry>(kRegistry)
-}
-
-/** The HTTP client of this provider: from its options, else the app's own, else a pool. We close what we made. */
-function decorateBackchannel (fastify: FastifyInstance, { backchannel }: CheckedOptions, { mutualTls }: ClientAuthentication, { pools }: Registry): Dispatcher {
-  const decorated = fastify.hasDecorator('backchannel') ? fastify.backchannel : undefined
-  const given = backchannel ?? (decorated && pools.has(decorated) ? undefined : decorated)
-  const dispatcher = createBackchannel(given, mutualTls)
-  if (dispatcher !== given) {
-    pools.add(dispatcher)
-    fastify.addHook('onClose', async () => { await dispatcher.close() })
-  }
-  if (decorated === undefined) fastify.decorate('backchannel', dispatcher)
-  return dispatcher
 }
 
 async function metadataOf ({ issuer = '', metadata, requestTimeout, clock }: CheckedOptions, dispatcher: Dispatcher, { log }: FastifyInstance): Promise<Metadata> {

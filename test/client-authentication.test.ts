@@ -7,6 +7,7 @@ import { faults } from './authorization-server/faults.ts'
 import { credentialsIn, startClientApp } from './client-authentication-app.ts'
 import { logIn } from './login-flow.ts'
 import { assertNoSecrets } from './scenario.ts'
+import * as library from '../lib/index.ts'
 import {
   type ClientAuthentication, clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, type OutgoingRequest, privateKeyJwt, tlsClientAuth
 } from '../lib/index.ts'
@@ -232,4 +233,10 @@ test('a secret that is missing fails the boot, and says what to do', async (t) =
   for (const assertion of [() => clientSecretJwt(secret, JSON.parse('{ "audience": "https://idp.example.com" }')), () => privateKeyJwt({ key: privateKey, ...JSON.parse('{ "audience": "x" }') })]) {
     t.throws(assertion, { code: 'FST_TOKEN_INVALID_OPTIONS', message: /audience must be issuer or token_endpoint; for any other, make the assertion yourself: clientAssertion/ })
   }
+})
+
+test('require() gives everything that import gives, by the same names', async (t) => {
+  const { 'module.exports': commonjs, ...named } = library
+  t.match(named, { clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth })
+  for (const [name, value] of Object.entries(named)) t.equal(Reflect.get(commonjs, name), value, name)
 })

@@ -2,11 +2,12 @@
  * What the types promise: `npm run types` compiles this, and nothing runs it. A line under @ts-expect-error must not compile.
  */
 import { test } from 'node:test'
+import { createPrivateKey, subtle } from 'node:crypto'
 import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import tap from 'tap'
 import type { Dispatcher } from 'undici'
 import tokenManagement, {
-  clientSecretBasic, clientSecretPost, tokenManagement as named,
+  clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth, tokenManagement as named,
   type AccessToken, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
 } from '../lib/index.ts'
 import { tokenStoreConformance } from '../lib/testing.ts'
@@ -217,8 +218,41 @@ app.decorate('tokenStore', new DatabaseStore())
 // @ts-expect-error a store without clear
 app.decorate('tokenStore', { get: () => null, set: () => {} })
 
+const pem = Buffer.from('PEM')
+
 export const authentications: ClientAuthentication[] = [
   clientSecretBasic('secret'),
+  clientSecretPost(async () => 'secret'),
+  clientSecretJwt(() => 'secret', { audience: 'token_endpoint', header: { typ: 'client-authentication+jwt' } }),
+  privateKeyJwt({ key: 'PEM' }),
+  privateKeyJwt({ key: pem, kid: 'web-1', alg: 'PS256', audience: 'issuer' }),
+  privateKeyJwt({ key: { kty: 'EC', crv: 'P-256', d: 'd' } }),
+  privateKeyJwt(() => ({ key: createPrivateKey(pem) })),
+  privateKeyJwt(async () => ({ key: await subtle.importKey('pkcs8', pem, { name: 'Ed25519' }, false, ['sign']) })),
+  tlsClientAuth({ cert: 'PEM', key: pem, ca: ['PEM', pem] }),
+  tlsClientAuth(async () => ({ cert: pem, key: pem })),
+  tlsClientAuth(),
+  none(),
+  clientAssertion(() => 'jwt'),
+  clientAssertion(async (request) => {
+    exactly<OutgoingRequest>()(request, true)
+    exactly<string | undefined>()(request.grant, true)
+    return 'jwt'
+  }),
+  // @ts-expect-error a secret is needed
+  clientSecretPost(),
+  // @ts-expect-error it may be missing
+  clientSecretPost(process.env.CLIENT_SECRET),
+  // @ts-expect-error a text, sooner or later
+  clientSecretBasic(() => 5),
+  // @ts-expect-error the key is needed
+  privateKeyJwt({ kid: 'web-1' }),
+  // @ts-expect-error for whom else: clientAssertion
+  privateKeyJwt({ key: 'PEM', audience: 'https://idp.example.com' }),
+  // @ts-expect-error the key is needed
+  tlsClientAuth({ cert: 'PEM' }),
+  // @ts-expect-error it gives the assertion
+  clientAssertion(() => undefined),
   (_server, client, body, headers) => {
     body.set('client_id', client.client_id)
     headers.set('x-client', 'web')

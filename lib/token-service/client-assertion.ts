@@ -29,7 +29,7 @@ export interface PrivateKeyJwtOptions extends AssertionOptions {
  * @param clientSecret - as registered at the provider, or a function that gives the current one.
  * @throws FST_TOKEN_INVALID_OPTIONS where there is no secret.
  * @example
- * await app.register(tokenManagement, { clientAuthentication: clientSecretJwt(process.env.CLIENT_SECRET), ... })
+ * await app.register(tokenManagement, { clientAuthentication: clientSecretJwt(secret), ... })
  * @see RFC 7523 §2.2, OpenID Connect Core §9
  */
 export function clientSecretJwt (clientSecret: Current<string>, options: AssertionOptions = {}): ClientAuthentication {
@@ -46,7 +46,7 @@ export function clientSecretJwt (clientSecret: Current<string>, options: Asserti
  * @param options - key, `kid` and `alg`, or a function that gives the current ones.
  * @throws FST_TOKEN_INVALID_OPTIONS for what is no private key, or none for that `alg`.
  * @example
- * await app.register(tokenManagement, { clientAuthentication: privateKeyJwt({ key: process.env.CLIENT_KEY, kid: 'web-1', alg: 'PS256' }), ... })
+ * await app.register(tokenManagement, { clientAuthentication: privateKeyJwt({ key: await readFile('client.key'), kid: 'web-1', alg: 'PS256' }), ... })
  * @see RFC 7523 §2.2, OpenID Connect Core §9
  */
 export function privateKeyJwt (options: Current<PrivateKeyJwtOptions>): ClientAuthentication {

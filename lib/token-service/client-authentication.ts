@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type AuthorizationServer, type Client, type ClientAuth, ClientSecretBasic, ClientSecretPost, clockSkew, None, TlsClientAuth } from 'oauth4webapi'
 import { InvalidOptions } from '../errors.ts'
+import type { Options } from '../options.ts'
 import { assertUnexpired, checkCertificate, type ClientCertificate } from './client-certificate.ts'
 import { type Current, ofCurrent } from './current.ts'
 
@@ -34,7 +35,7 @@ export function clientSecretBasic (clientSecret: Current<string>): ClientAuthent
  * @param clientSecret - as registered at the provider, or a function that gives the current one.
  * @throws FST_TOKEN_INVALID_OPTIONS where there is no secret.
  * @example
- * await app.register(tokenManagement, { clientAuthentication: clientSecretPost(process.env.CLIENT_SECRET), ... })
+ * await app.register(tokenManagement, { clientAuthentication: clientSecretPost(secret), ... })
  * @see RFC 6749 §2.3.1
  */
 export function clientSecretPost (clientSecret: Current<string>): ClientAuthentication {
@@ -71,6 +72,11 @@ export function tlsClientAuth (certificate?: Current<ClientCertificate>): Client
     await authenticate(server, client, ...request)
   }
   return Object.assign(authenticateValid, { methods, mutualTls: { certificate: current } })
+}
+
+/** What the options say; a secret alone means `client_secret_basic`. */
+export function clientAuthenticationOf ({ clientAuthentication, clientSecret = '' }: Pick<Options, 'clientAuthentication' | 'clientSecret'>): ClientAuthentication {
+  return clientAuthentication ?? clientSecretBasic(clientSecret)
 }
 
 /** Some providers list incompletely, so this is a reason to warn, and no more. */
