@@ -168,7 +168,8 @@ test('R27 an assertion of the app\'s own is asked for at every attempt, with the
 
 test('R19 where the app\'s own function fails or does not end, nothing was sent: 503, and the session is as it was', async (t) => {
   let fail: (() => Promise<string>) | undefined
-  const { logged, logInAndWait, refresh, refused } = await startClientApp(t, clientSecretPost(() => fail?.() ?? secret), registered, { requestTimeout: 0.2 })
+  const failures: string[] = []
+  const { logged, logInAndWait, refresh, refused } = await startClientApp(t, clientSecretPost(() => fail?.() ?? secret), registered, { requestTimeout: 0.2, onRefreshFailed: ({ failure }) => { failures.push(failure) } })
   await logInAndWait()
   fail = async () => { throw new Error('the vault is closed') }
   t.match((await refused(503, 'FST_TOKEN_SERVICE_UNAVAILABLE', 0)).headers.get('retry-after'), /^\d+$/)
@@ -178,6 +179,7 @@ test('R19 where the app\'s own function fails or does not end, nothing was sent:
   await logged(/clientAuthentication, .* took longer than 0.2 s/)
   fail = undefined
   t.equal((await refresh()).answer.status, 200)
+  t.strictSame(failures, ['unavailable', 'unavailable'], 'and it was not ambiguous')
 })
 
 test('what a function gives that is no secret, key or assertion is a 502 that says so, and nothing is sent', async (t) => {

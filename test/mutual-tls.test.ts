@@ -202,6 +202,20 @@ test('each provider sees the certificate of its own client, and no other', async
   t.strictSame(subjects(other.requestsTo('token')), [undefined, 'CN=web'], 'a client with a certificate of its own has its own connections')
 })
 
+test('providers that are registered without a backchannel do not share connections, whichever comes first', async (t) => {
+  const server = await startAuthorizationServer(settings)
+  t.teardown(() => server.close())
+  const { issuer, mtlsOrigin } = server
+  const withCertificate = { clientId: 'web', issuer, name: 'bank', clientAuthentication: tlsClientAuth({ ...certificate, ca }), clients: { bank: {} } }
+  const without = { clientId: 'web', metadata: { issuer, token_endpoint: `${mtlsOrigin}/token` }, clientSecret: 'a secret', clients: { other: {} } }
+  for (const registrations of [[withCertificate, without], [without, withCertificate]]) {
+    const app = await startPlain(t, ...registrations)
+    await app.clientAccessToken('bank')
+    await t.rejects(app.clientAccessToken('other'), { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' }, 'it does not trust the authority of the other')
+  }
+  t.strictSame(subjects(server.requestsTo('token')), ['CN=web', 'CN=web'])
+})
+
 async function startPlain (t: Test, ...registrations: TokenManagementOptions[]): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
