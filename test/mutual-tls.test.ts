@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:https'
 import { inspect } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
@@ -121,6 +123,21 @@ test('a certificate that the service does not know, or not any more, is a 502, a
   t.teardown(() => expired.close())
   const own = await startClientApp(t, tlsClientAuth(), settings, { backchannel: expired })
   t.equal((await logIn(own.browser)).status, 502, 'nor is one that has expired')
+})
+
+test('a service that ends the handshake over the certificate is out of reach, and no 400 of the user', async (t) => {
+  const strict = createServer({ ...tls, requestCert: true, rejectUnauthorized: true }, () => t.fail('nobody is let in'))
+  t.teardown(() => strict.close())
+  await once(strict.listen(0, '127.0.0.1'), 'listening')
+  const address = strict.address()
+  const issuer = `https://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+  const app = await startPlain(t, {
+    metadata: { issuer, token_endpoint: `${issuer}/token` },
+    clientId: 'web',
+    clientAuthentication: tlsClientAuth({ ...await selfSigned('web'), ca }),
+    clients: { jobs: {} }
+  })
+  await t.rejects(app.clientAccessToken('jobs'), { code: 'FST_TOKEN_SERVICE_UNAVAILABLE', cause: { name: 'BackchannelError', message: `No answer from ${issuer}` } })
 })
 
 test('a provider whose own certificate nobody trusts gets nothing', async (t) => {
