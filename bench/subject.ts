@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import type { Settings } from '../test/authorization-server/settings.ts'
 
 /** Where a subject logs in, and as which client. */
@@ -40,14 +38,3 @@ export interface RunningSubject {
 
 /** Of every login: what gives a refresh token and an id_token. */
 export const scope = ['openid', 'offline_access']
-
-/** For apps that must know their own address before they listen. */
-export async function freePort (): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address !== 'object') throw new Error('There is no free port')
-  return address.port
-}

@@ -1,24 +1,22 @@
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t from 'tap'
+import { startChromium, whyNotChromium } from './chromium.ts'
 
 // As `npm start` does it: tsx finds the package's name in lib. Without what tap gives to every child by NODE_OPTIONS.
 const demoNode = ['-u', 'NODE_OPTIONS', process.execPath, '--import', 'tsx']
-const executablePath = '/usr/bin/chromium'
-const skip = !existsSync(executablePath) && `NOT TESTED: there is no ${executablePath}, so nobody has looked at the demo with a browser. apt-get install chromium`
-if (skip !== false) process.stderr.write(`\n*** ${skip}\n\n`)
+const skip = whyNotChromium()
 
 t.setTimeout(120_000)
 
 t.test('a person logs in, calls the API while the token is refreshed again and again, and logs out', { skip }, async (t) => {
   const demo = await startDemo({ accessTokenSeconds: 4 })
   t.teardown(() => demo.close())
-  const browser = await startBrowser()
+  const browser = await startChromium()
   t.teardown(() => browser.close())
   const page = await browser.newPage()
   page.setDefaultTimeout(20_000)
@@ -79,7 +77,7 @@ t.test('a person logs in, calls the API while the token is refreshed again and a
 t.test('the login page wants a username and a password, and the error page says what is wrong', { skip }, async (t) => {
   const demo = await startDemo()
   t.teardown(() => demo.close())
-  const browser = await startBrowser()
+  const browser = await startChromium()
   t.teardown(() => browser.close())
   const page = await browser.newPage()
 
@@ -169,13 +167,6 @@ async function freePorts (): Promise<{ app: number, identityProvider: number, ap
     for (const server of servers) server.close()
     if (free) return { app, identityProvider: app + 1, api: app + 2 }
   }
-}
-
-async function startBrowser (): Promise<Browser> {
-  return chromium.launch({
-    executablePath,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-  })
 }
 
 async function number (page: Page, selector: string): Promise<number> {

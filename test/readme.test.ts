@@ -7,6 +7,7 @@ import { test } from 'tap'
 import { optionsModule, optionsTable } from '../docs/options-text.ts'
 import { startAuthorizationServer } from './authorization-server/authorization-server.ts'
 import { Browser } from './browser.ts'
+import { freePort } from './free-port.ts'
 
 const readme = readFileSync('README.md', 'utf8')
 
@@ -52,11 +53,3 @@ test('the README names every error code, and no other', async (t) => {
   t.ok(codes !== null && codes.length > 10)
   t.strictSame(new Set(readme.match(/FST_TOKEN_[A-Z_]+/g)), new Set(codes))
 })
-
-async function freePort (): Promise<number> {
-  const probe = Fastify()
-  await probe.listen({ port: 0 })
-  const [address] = probe.addresses()
-  await probe.close()
-  return typeof address === 'object' ? address.port : 0
-}

@@ -25,6 +25,8 @@ export interface TestApp {
 
 export interface TestAppOptions extends Partial<TokenManagementOptions> {
   readonly fastify?: FastifyServerOptions
+  /** Default: any that is free. */
+  readonly port?: number
   /** Before the plugin is registered: decorators, other plugins. */
   readonly before?: (app: FastifyInstance) => unknown
   /** After it, before the app listens: routes. */
@@ -36,7 +38,7 @@ export interface TestAppOptions extends Partial<TokenManagementOptions> {
  * access token), `GET /optional`, and `POST /save`, which stores the token response in its body,
  * and the key that came with it. Where the server requires DPoP, the app has it on.
  */
-export async function startApp (t: Test, server: AuthorizationServer, { fastify = {}, before, routes, ...options }: TestAppOptions = {}): Promise<TestApp> {
+export async function startApp (t: Test, server: AuthorizationServer, { fastify = {}, port = 0, before, routes, ...options }: TestAppOptions = {}): Promise<TestApp> {
   const log: string[] = []
   const lines = new EventEmitter()
   const clock = { now: Date.now() / 1000 }
@@ -67,7 +69,7 @@ export async function startApp (t: Test, server: AuthorizationServer, { fastify 
   }
 
   await routes?.(app)
-  const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+  const origin = await app.listen({ port, host: '127.0.0.1' })
 
   function write (line: string): void {
     log.push(line)

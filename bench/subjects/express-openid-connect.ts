@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import express, { type ErrorRequestHandler } from 'express'
 import openidConnect from 'express-openid-connect'
 import { signingAlgorithm } from '../../test/authorization-server/signer.ts'
-import { freePort, scope, type Subject } from '../subject.ts'
+import { freePort } from '../../test/free-port.ts'
+import { scope, type Subject } from '../subject.ts'
 
 const { auth, requiresAuth } = openidConnect
 

@@ -83,7 +83,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
     const { written, isIdTokenLeftOut } = writeWithinBudget(tokens, maxCookieBytes, (kept) => serialize({ provider, usedAt: Math.floor(clock()), tokens: kept }))
     if (isIdTokenLeftOut && !hasSaidWhatIsLeftOut) {
       hasSaidWhatIsLeftOut = true
-      request.log.info({ cookie: cookieName }, 'The session is large: it is kept without the id_token, and logouts go without id_token_hint. Said once')
+      request.log.info({ cookie: cookieName, bytes: written.requestBytes }, 'The session is large: it is kept without the id_token, and logouts go without id_token_hint. Proxies may want larger buffers: see docs/storage.md. Said once')
     }
     return written
   }
