@@ -74,6 +74,19 @@ test('a certificate that is exchanged is presented from the next request on, and
   }
 })
 
+test('after the app has closed, a certificate that is exchanged opens nothing any more', async (t) => {
+  let current: ClientCertificate = { ...certificate, ca }
+  const server = await startAuthorizationServer(settings)
+  t.teardown(() => server.close())
+  const app = await startPlain(t, { issuer: server.issuer, clientId: 'web', clientAuthentication: tlsClientAuth(() => current), clients: { jobs: {} } })
+  await app.clientAccessToken('jobs')
+  const { connections } = server
+  await app.close()
+  current = { ...await authority.issue('web'), ca }
+  await t.rejects(app.clientAccessToken('jobs', { forceRenewal: true }), { code: 'FST_TOKEN_SERVICE_UNAVAILABLE', cause: { sent: false } })
+  t.equal(server.connections, connections)
+})
+
 test('where the function of the certificate fails, nothing was sent: 503, and the session is as it was', async (t) => {
   let calls = 0
   let failAt = Infinity

@@ -11,6 +11,7 @@ export class CertificateAgent extends Dispatcher {
   readonly #options: Agent.Options
   #agent: Agent
   #cert = ''
+  #isClosed = false
 
   /** @throws FST_TOKEN_INVALID_OPTIONS where the certificate cannot be given to the connections. */
   constructor (certificate: () => Promise<ClientCertificate>, options: Agent.Options) {
@@ -28,15 +29,16 @@ export class CertificateAgent extends Dispatcher {
     return true
   }
 
-  /** What has an answer to wait for waits for it. */
+  /** What has an answer to wait for waits for it; nothing new begins. */
   override async close (): Promise<void> {
+    this.#isClosed = true
     await this.#agent.close()
   }
 
   async #current (): Promise<Agent> {
     const certificate = await this.#certificate()
     const cert = String(certificate.cert)
-    if (cert === this.#cert) return this.#agent
+    if (this.#isClosed || cert === this.#cert) return this.#agent
     const old = this.#agent
     this.#agent = new Agent({ ...this.#options, connect: { ...this.#options.connect, ...certificate } })
     this.#cert = cert
