@@ -15,7 +15,7 @@ const LONGEST_RETRY_AFTER = 300
 export class ServiceBackOff {
   readonly #clock: () => number
   #failures = 0
-  #pausedUntil = 0
+  #pause = { from: 0, until: 0 }
   #isProbing = false
 
   constructor (clock: () => number) {
@@ -25,10 +25,8 @@ export class ServiceBackOff {
   /** @throws RefreshFailure `unavailable` while the service is left alone. */
   enter (): void {
     if (this.#failures === 0) return
-    const now = this.#clock()
-    // A pause that is further away than any can be was set before the clock was.
-    const left = this.#pausedUntil - now
-    if (left > 0 && left <= LONGEST_RETRY_AFTER) throw new RefreshFailure('unavailable', { retryAfter: left })
+    const left = this.#pauseLeft()
+    if (left > 0) throw new RefreshFailure('unavailable', { retryAfter: left })
     if (this.#isProbing) throw new RefreshFailure('unavailable', { retryAfter: FIRST_PAUSE })
     this.#isProbing = true
   }
@@ -36,24 +34,32 @@ export class ServiceBackOff {
   /** Requests that were on their way together fail together: that is one outage, and one pause. */
   failed (retryAfter = 0): void {
     const now = this.#clock()
-    if (this.#failures === 0 || this.#isProbing) {
+    if (this.#pauseLeft() === 0) {
       this.#failures++
-      this.#pausedUntil = now + this.#pause()
+      this.#pause = { from: now, until: now + pauseAfter(this.#failures) }
     }
-    this.#pausedUntil = Math.max(this.#pausedUntil, now + Math.min(retryAfter, LONGEST_RETRY_AFTER))
+    this.#pause.until = Math.max(this.#pause.until, now + Math.min(retryAfter, LONGEST_RETRY_AFTER))
     this.#isProbing = false
   }
 
   answered (): void {
     this.#failures = 0
+    this.#pause = { from: 0, until: 0 }
     this.#isProbing = false
   }
 
-  /** With jitter, so that many processes do not come back at the same moment. */
-  #pause (): number {
-    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.max(0, this.#failures - 1))
-    return pause * (0.5 + Math.random() / 2)
+  /** A pause that has yet to begin was made before the clock was set back: it is over. */
+  #pauseLeft (): number {
+    const now = this.#clock()
+    const { from, until } = this.#pause
+    return now < from ? 0 : Math.max(0, until - now)
   }
+}
+
+/** With jitter, so that many processes do not come back at the same moment. */
+function pauseAfter (failures: number): number {
+  const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
+  return pause * (0.5 + Math.random() / 2)
 }
 
 /** How long a refused refresh token is remembered, and within how many bytes: an error with its causes and stacks is large. */

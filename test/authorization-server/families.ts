@@ -92,6 +92,13 @@ export class Families {
     this.#accessTokens.delete(token)
   }
 
+  /** Revokes no more than must be: a spent refresh token speaks for nobody, and an access token for itself only (RFC 7009 §2.1). */
+  revoke (token: string): void {
+    const known = this.#refreshTokens.get(token)
+    if (known !== undefined && known.spent === undefined) known.family.alive = false
+    this.#accessTokens.delete(token)
+  }
+
   /** The family of a refresh token, spent or not, of an access token, or by its id. */
   find (tokenOrId: string): Family | undefined {
     return this.#byId.get(tokenOrId) ?? (this.#refreshTokens.get(tokenOrId) ?? this.#accessTokens.get(tokenOrId))?.family

@@ -29,6 +29,12 @@ export class Gate {
     }
   }
 
+  /** Lets the one at this place among those that wait go on; 0 came first. */
+  admit (place: number): void {
+    const [next] = this.#waiting.splice(place, 1)
+    next?.()
+  }
+
   pass (): Promise<void> {
     this.#arrivals++
     for (const { count, resolve } of this.#watchers) if (this.#arrivals >= count) resolve()

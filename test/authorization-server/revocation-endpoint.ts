@@ -4,11 +4,10 @@ import { formOf, required } from './form.ts'
 import type { Realm } from './realm.ts'
 import type { RequestRecord } from './request-log.ts'
 
-/** RFC 7009: any token takes its family along, and an unknown one is no error (§2.2). */
+/** RFC 7009: a refresh token takes its family along, and an unknown token is no error (§2.2). */
 export async function revocationEndpoint (realm: Realm, record: RequestRecord): Promise<Answer> {
   const form = formOf(record)
   await authenticateClient(realm, record, form)
-  const family = realm.families.find(required(form, 'token'))
-  if (family) family.alive = false
+  realm.families.revoke(required(form, 'token'))
   return { status: 200, headers: {}, body: '' }
 }
