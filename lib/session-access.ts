@@ -1,9 +1,10 @@
-import { HeadersSent, hasCode, StoreFailed, Unauthenticated } from './errors.ts'
+import { Unauthenticated } from './errors.ts'
 import { tell } from './events.ts'
 import type { Provider } from './provider.ts'
 import { errorOf, RefreshFailure } from './refresh/failure.ts'
 import { revocableTokens } from './revocation.ts'
-import type { StoreContext, TokenStore } from './stores/token-store.ts'
+import { StoreAccess } from './stores/store-access.ts'
+import type { StoreContext } from './stores/token-store.ts'
 import type { TokenExchange } from './token-exchange.ts'
 import type { ProofRequest } from './token-service/dpop.ts'
 import type { Subject } from './token-service/token-service.ts'
@@ -20,22 +21,23 @@ export interface TokenRequest extends TokenWish {
 export class SessionAccess {
   readonly #provider: Provider
   readonly #context: StoreContext
-  readonly #store: TokenStore
+  readonly #store: StoreAccess
   #read: Promise<TokenSet | null> | undefined
-  #isWritten = false
+  /** What this request has made of it: a successor or a login is written, or what is dead is wiped. */
+  #change: 'none' | 'written' | 'wiped' = 'none'
   /** What a refresh of this request has brought: it serves this request even if it came without any lifetime. */
   #renewed: AccessToken | undefined
 
   constructor (provider: Provider, context: StoreContext) {
     this.#provider = provider
     this.#context = context
-    this.#store = provider.storeFor(context.request.server)
+    this.#store = new StoreAccess(provider.storeFor(context.request.server), context)
   }
 
   /** Whether it is worth to read the session before anybody asks for a token: not as long as its store can tell that nothing is to be done. */
   isDue ({ resource, scope }: TokenWish): boolean {
     if (resource !== undefined || scope !== undefined) return true
-    const dueAt = this.#store.dueAt?.(this.#context)
+    const { dueAt } = this.#store
     return dueAt === undefined || !(this.#provider.clock() < dueAt)
   }
 
@@ -73,16 +75,16 @@ export class SessionAccess {
   /** @throws RefreshFailure, and the coded errors that are none. */
   async #current ({ forceRenewal, ...asked }: TokenRequest): Promise<Subject> {
     const valid = readWish(asked)
-    const stored = this.#isEndedByApp() ? null : await this.#tokens()
+    const stored = this.#store.isEndedByApp ? null : await this.#tokens()
     if (stored === null) throw new Unauthenticated()
     const wish = completeWish(stored, valid)
     const outcome = await this.#provider.refresher.obtain(stored, {
       ...wish,
       forceRenewal,
       dispatcher: this.#provider.backchannelFor(this.#context.request.server),
-      maySpend: this.#isWritable()
+      maySpend: this.#store.isWritable
     })
-    if ('failure' in outcome && outcome.isOver) await this.#wipe()
+    if ('failure' in outcome && outcome.isOver) await this.#wipe(outcome.tokens)
     else if (outcome.tokens !== stored) await this.#keep(outcome.tokens)
     if ('token' in outcome) {
       if (outcome.tokens !== stored) this.#renewed = outcome.token
@@ -102,12 +104,12 @@ export class SessionAccess {
 
   /** A new login: whoever was logged in before is not any more. */
   async start (tokens: TokenSet): Promise<void> {
-    this.#checkWritable()
+    this.#store.checkWritable()
     const before = await this.#readable()
-    await this.#access('write', () => this.#store.set(this.#context, tokens))
+    await this.#store.write(tokens)
     if (before !== null) this.#forget(before)
     this.#read = Promise.resolve(tokens)
-    this.#isWritten = true
+    this.#change = 'written'
   }
 
   async clear (): Promise<void> {
@@ -136,20 +138,22 @@ export class SessionAccess {
    * should have, and an unchanged session may need its inactivity limit pushed back.
    */
   async beforeSend (): Promise<void> {
-    if (this.#isEndedByApp()) return await this.#endWithApp()
+    if (this.#store.isEndedByApp) return await this.#endWithApp()
     const tokens = await this.#read?.catch(() => null)
-    if (!tokens || !this.#isWritable()) return
+    if (!tokens || !this.#store.isWritable) return
     const { coordinator } = this.#provider
-    if (coordinator.hasEnded(tokens.sessionId)) return this.#isWritten ? await this.#undo(tokens) : undefined
-    if (!this.#isWritten && !coordinator.isSuperseded(tokens)) return await this.#logged('write', () => this.#store.touch?.(this.#context))
+    if (coordinator.hasEnded(tokens.sessionId)) return this.#change === 'none' ? undefined : await this.#store.undo(tokens.sessionId)
+    // A cookie is wiped by one response only: by the time of the next there may be a new login.
+    if (this.#change === 'wiped') return this.#forget(tokens)
+    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.#store.tryTouch()
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.#keep(newest)
-    else if (coordinator.isSuperseded(tokens)) this.#store.retract?.(this.#context)
+    else if (coordinator.isSuperseded(tokens)) this.#store.retract()
   }
 
   /** What is stored, read once. A failed read is never a logout. */
   #tokens (): Promise<TokenSet | null> {
-    this.#read ??= this.#access('read', async () => await this.#store.get(this.#context) ?? null).then((tokens) => {
+    this.#read ??= this.#store.read().then((tokens) => {
       // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
       if (tokens !== null) this.#provider.coordinator.arrived(tokens)
       return tokens
@@ -173,19 +177,15 @@ export class SessionAccess {
   async #end (tokens: TokenSet | null): Promise<void> {
     const { name, onSessionEnded } = this.#provider
     if (tokens !== null) this.#forget(tokens)
-    this.#checkWritable()
-    await this.#access('clear', () => this.#store.clear(this.#context))
+    this.#store.checkWritable()
+    await this.#store.clear()
     this.#read = Promise.resolve(null)
     if (tokens !== null) tell(this.#context.request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason: 'logout' })
   }
 
-  #isEndedByApp (): boolean {
-    return this.#store.endedByApp?.(this.#context) ?? false
-  }
-
   async #endWithApp (): Promise<void> {
     const tokens = await this.#readable()
-    if (tokens !== null) await this.#logged('clear', () => this.#end(tokens))
+    if (tokens !== null) await this.#store.attempt(() => this.#end(tokens))
   }
 
   /** No refresh brings this session back, and nothing of it stays in memory. */
@@ -199,49 +199,15 @@ export class SessionAccess {
     const known = await this.#read
     if (known && known.generation >= tokens.generation) return
     this.#read = Promise.resolve(tokens)
-    this.#isWritten = true
-    if (!this.#isWritable()) return
-    await this.#logged('write', () => this.#store.set(this.#context, tokens))
-    if (this.#provider.coordinator.hasEnded(tokens.sessionId)) await this.#undo(tokens)
+    this.#change = 'written'
+    await this.#store.tryWrite(tokens)
+    // A logout has crossed the write, and it wins.
+    if (this.#provider.coordinator.hasEnded(tokens.sessionId)) await this.#store.undo(tokens.sessionId)
   }
 
-  /** A logout has crossed the write of a successor, and it wins. */
-  async #undo ({ sessionId }: TokenSet): Promise<void> {
-    if (this.#store.writesResponse) return this.#store.retract?.(this.#context)
-    await this.#logged('clear', async () => {
-      const held = await this.#store.get(this.#context)
-      if (held?.sessionId === sessionId) await this.#store.clear(this.#context)
-    })
-  }
-
-  async #wipe (): Promise<void> {
-    this.#isWritten = true
-    if (this.#isWritable()) await this.#logged('clear', () => this.#store.clear(this.#context))
-  }
-
-  async #logged (verb: string, access: () => Promise<void> | void): Promise<void> {
-    try {
-      await this.#access(verb, access)
-    } catch (error) {
-      this.#context.request.log.error({ err: error }, 'The token store failed; a later request tries again')
-    }
-  }
-
-  async #access<Result> (verb: string, access: () => Promise<Result> | Result): Promise<Result> {
-    try {
-      return await access()
-    } catch (error) {
-      throw hasCode(error) ? error : new StoreFailed(verb, { cause: error })
-    }
-  }
-
-  #checkWritable (): void {
-    if (!this.#isWritable()) throw new HeadersSent()
-  }
-
-  #isWritable (): boolean {
-    const { reply } = this.#context
-    return !this.#store.writesResponse || !(reply.sent || reply.raw.headersSent)
+  async #wipe ({ sessionId }: TokenSet): Promise<void> {
+    this.#change = 'wiped'
+    await this.#store.tryClear(sessionId)
   }
 }
 

@@ -14,6 +14,7 @@ import { sceneOf } from './interleavings/world.ts'
 const { INTERLEAVINGS_RUNS: runs = '2000', INTERLEAVINGS_SEED: seed, INTERLEAVINGS_PATH: path } = process.env
 
 test(`no refresh token is spent twice, no session dies or comes back, no token goes astray: ${runs} random interleavings`, async (t) => {
+  t.setTimeout(0) // the number of runs decides, and not the machine
   const server = await startAuthorizationServer()
   const agent = new Agent()
   t.teardown(async () => {

@@ -96,7 +96,8 @@ export class Families {
   revoke (token: string): void {
     const known = this.#refreshTokens.get(token)
     if (known !== undefined && known.spent === undefined) known.family.alive = false
-    this.#accessTokens.delete(token)
+    const access = this.#accessTokens.get(token)
+    if (access !== undefined) access.expiresAt = 0
   }
 
   /** The family of a refresh token, spent or not, of an access token, or by its id. */
