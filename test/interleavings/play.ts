@@ -186,12 +186,16 @@ class Play {
     }
   }
 
-  /** The session of a browser gives a token that its server honours; one that the jumps of the clock made look fresh may be refused by an API first. */
+  /**
+   * The session of a browser gives a token that its server honours. One that the jumps of the clock made look fresh may be
+   * refused by an API first; and a clock that was set back may come by a pause again, whose end it had passed.
+   */
   async #checkLife (browser: Browser): Promise<void> {
     const { session } = browser
     if (session === undefined || !this.#model.mustLive(session)) return
-    this.#deliverLate(browser)
-    for (const force of ['no', 'rejected'] as const) {
+    for (const [round, force] of (['no', 'rejected', 'rejected'] as const).entries()) {
+      if (round === 2) this.#wait(patience, longest + 4 * patience)
+      this.#deliverLate(browser)
       this.#request(browser, { age: 0, wish: { resource: undefined, force, hook: false, beside: false, ending: 'answer' }, fate: 'arrives' })
       await this.#settle()
       await this.#calmDown()
