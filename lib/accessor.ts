@@ -163,7 +163,11 @@ export function decorateRequests (fastify: FastifyInstance, providers: ReadonlyM
     request.setDecorator(kAccessor, new Accessor(request, reply, providers))
     done()
   })
-  fastify.addHook('onSend', async (request) => { await request.getDecorator<Accessor | null>(kAccessor)?.beforeSend() })
+  fastify.addHook('onSend', (request, _reply, payload, done) => {
+    const accessor = request.getDecorator<Accessor | null>(kAccessor)
+    if (accessor === null) return done(null, payload)
+    accessor.beforeSend().then(() => done(null, payload), done)
+  })
   fastify.decorateRequest('tokens', { getter () { return accessorOf(this) } })
   fastify.decorateRequest('accessToken', accessToken)
 }

@@ -4,23 +4,42 @@ import { isRecord, type TokenSet } from '../token-set.ts'
 /** What is inflated is never larger, whatever it says: some ten times what fits into cookies. */
 const MAX_INFLATED_BYTES = 262_144
 
-/** A JWT as what its segments say, or any other token as it is. */
-type PackedToken = string | readonly [header: string, payload: string, signature: string]
+/** Of inflating: most sessions are done with one, and a larger one costs more than the work. */
+const CHUNK_BYTES = 8192
+
+/** Before the two parts: how long the first one is. */
+const HEAD_BYTES = 4
+
+/** What stands between two dots of a token: decoded JSON, the number of bytes that it is in the second part, or the text as it is. */
+type Segment = readonly [json: string] | number | string
 
 /**
  * A token set in fewer characters. JWTs are most of a session, and base64 hides from the compression what they have in
- * common: so their segments are decoded, where encoding them again gives the same bytes.
+ * common; signatures and random tokens do not become smaller by it. So the segments of tokens are decoded, where encoding
+ * them again gives the same characters: what is JSON is compressed with the rest, and what is not follows as bytes.
  */
 export function pack (tokens: TokenSet): string {
-  return deflateRawSync(JSON.stringify(withTokens(tokens, packToken))).toString('base64url')
+  const bytes: Buffer[] = []
+  const json = JSON.stringify(withTokens(tokens, (token) => token.split('.').map((segment) => packSegment(segment, bytes))))
+  const compressed = deflateRawSync(json)
+  const head = Buffer.alloc(HEAD_BYTES)
+  head.writeUInt32BE(compressed.length)
+  return Buffer.concat([head, compressed, ...bytes]).toString('base64url')
 }
 
 /** `undefined` for whatever has not been packed by `pack`. */
 export function unpack (packed: string): TokenSet | undefined {
   try {
-    const json = inflateRawSync(Buffer.from(packed, 'base64url'), { maxOutputLength: MAX_INFLATED_BYTES }).toString()
+    const buffer = Buffer.from(packed, 'base64url')
+    const end = HEAD_BYTES + buffer.readUInt32BE()
+    const json = inflateRawSync(buffer.subarray(HEAD_BYTES, end), { maxOutputLength: MAX_INFLATED_BYTES, chunkSize: CHUNK_BYTES }).toString()
     const tokens: unknown = JSON.parse(json)
-    return isPacked(tokens) ? withTokens(tokens, unpackToken) : undefined
+    if (!isPacked(tokens)) return undefined
+    const nextBytes = readerOf(buffer, end)
+    return withTokens(tokens, (segments) => segments.map((segment) => {
+      if (typeof segment === 'string') return segment
+      return typeof segment === 'number' ? nextBytes(segment) : encode(segment[0])
+    }).join('.'))
   } catch {
     return undefined
   }
@@ -32,6 +51,7 @@ type PackedTokenSet<Token> = Omit<TokenSet, 'accessTokens' | 'refreshToken' | 'i
   readonly idToken?: Token
 }
 
+/** In the same order each time: the bytes follow one another in it. */
 function withTokens<From, To> (tokens: PackedTokenSet<From>, change: (token: From) => To): PackedTokenSet<To> {
   const { accessTokens, refreshToken, idToken, ...rest } = tokens
   return {
@@ -42,27 +62,32 @@ function withTokens<From, To> (tokens: PackedTokenSet<From>, change: (token: Fro
   }
 }
 
-function packToken (token: string): PackedToken {
-  const [header, payload, signature, ...more] = token.split('.')
-  if (header === undefined || payload === undefined || signature === undefined || more.length > 0) return token
-  const packed = [decode(header), decode(payload), signature] as const
-  return unpackToken(packed) === token ? packed : token
+/** Puts what is only bytes behind the others. */
+function packSegment (segment: string, bytes: Buffer[]): Segment {
+  const decoded = Buffer.from(segment, 'base64url')
+  if (segment.startsWith('ey')) {
+    const json = decoded.toString()
+    return encode(json) === segment ? [json] : segment
+  }
+  if (decoded.toString('base64url') !== segment) return segment
+  bytes.push(decoded)
+  return decoded.length
 }
 
-function unpackToken (token: PackedToken): string {
-  if (typeof token === 'string') return token
-  const [header, payload, signature] = token
-  return `${encode(header)}.${encode(payload)}.${signature}`
-}
-
-function decode (segment: string): string {
-  return Buffer.from(segment, 'base64url').toString()
+/** Gives, in base64url, so many bytes after those that it has given before. */
+function readerOf (buffer: Buffer, start: number): (length: number) => string {
+  let end = start
+  return (length) => {
+    const begin = end
+    end += length
+    return buffer.toString('base64url', begin, end)
+  }
 }
 
 function encode (text: string): string {
   return Buffer.from(text).toString('base64url')
 }
 
-function isPacked (tokens: unknown): tokens is PackedTokenSet<PackedToken> {
+function isPacked (tokens: unknown): tokens is PackedTokenSet<readonly Segment[]> {
   return isRecord(tokens) && Array.isArray(tokens.accessTokens)
 }

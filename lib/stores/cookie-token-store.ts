@@ -16,6 +16,13 @@ export interface CookieTokenStoreSettings extends SessionTimesSettings {
   readonly clock: () => number
 }
 
+/** What a Cookie header holds, and the sealed texts that are whole in it. */
+interface Received {
+  readonly header: string
+  readonly cookies: Cookies
+  readonly texts: readonly string[]
+}
+
 export interface CookieTokenStore extends TokenStore {
   /** Whether a cookie of this name is the session's, or a part of it. */
   readonly ownsCookie: (name: string) => boolean
@@ -34,11 +41,20 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   const writtenOnce = new WeakMap<TokenSet, WrittenCookies>()
   let hasSaidWhatIsLeftOut = false
 
+  let last: Received = { header: '', cookies: {}, texts: [] }
+
+  /** One request asks several times: by the hook, by its handler, and as it is answered. */
+  function receivedWith ({ headers: { cookie: header = '' } }: FastifyRequest): Received {
+    if (header === last.header) return last
+    const cookies = fastifyCookie.parse(header)
+    last = { header, cookies, texts: chunks.join(cookies) }
+    return last
+  }
+
   function get (context: StoreContext): TokenSet | null {
-    const cookies = cookiesOf(context.request)
-    const session = newest(cookies, context)
+    const session = newest(context)
     if (session !== undefined) return session.tokens
-    const broken = chunks.among(cookies)
+    const broken = chunks.among(receivedWith(context.request).cookies)
     if (broken.length > 0) {
       context.request.log.debug({ cookie: cookieName }, 'The session cookie is broken, of another key, or its time is over: it is cleared')
       putCookies(context.reply, ownsCookie, broken.map(deletion))
@@ -47,10 +63,13 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   }
 
   /** Two are whole where a left-over was not deleted: the one that was written last counts. */
-  function newest (cookies: Cookies, { request, provider }: StoreContext): OpenedSession | undefined {
-    const whole = chunks.join(cookies).flatMap((text) => sessions.open(text, provider, request.log) ?? [])
-    return whole.filter((session) => clock() < times.endOf(session))
-      .sort((a, b) => b.usedAt - a.usedAt || b.tokens.generation - a.tokens.generation)[0]
+  function newest ({ request, provider }: StoreContext): OpenedSession | undefined {
+    let newest: OpenedSession | undefined
+    for (const text of receivedWith(request).texts) {
+      const session = sessions.open(text, provider, request.log)
+      if (session !== undefined && clock() < times.endOf(session) && isNewer(session, newest)) newest = session
+    }
+    return newest
   }
 
   function set (context: StoreContext, tokens: TokenSet): void {
@@ -61,22 +80,22 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
 
   /** The write that pushes back the inactivity limit is needed only once in half of its time. */
   function touch (context: StoreContext): void {
-    const session = newest(cookiesOf(context.request), context)
+    const session = newest(context)
     if (session !== undefined && (session.isOfOldKey || clock() >= times.rollAt(session))) put(context, write(context, session.tokens))
   }
 
   /** Deletes all that there can be, whatever this request has brought: a response on its way may bring the browser more. */
   function clear (context: StoreContext): void {
-    const cookies = cookiesOf(context.request)
-    const session = newest(cookies, context)
+    const { cookies } = receivedWith(context.request)
+    const session = newest(context)
     if (session !== undefined) sessions.forget(session.tokens.sessionId)
     putCookies(context.reply, ownsCookie, [...new Set([...chunks.names, ...chunks.among(cookies)])].map(deletion))
   }
 
   function dueAt ({ request }: StoreContext): number | undefined {
-    if (request.headers.cookie?.includes(cookieName) !== true) return Infinity
-    const [text, ...others] = chunks.join(cookiesOf(request))
-    return text === undefined || others.length > 0 ? undefined : sessions.dueAt(text)
+    const { cookies, texts: [text, ...others] } = receivedWith(request)
+    if (text === undefined) return chunks.among(cookies).length === 0 ? Infinity : undefined
+    return others.length > 0 ? undefined : sessions.dueAt(text)
   }
 
   function write ({ request, provider }: StoreContext, tokens: TokenSet): WrittenCookies {
@@ -99,7 +118,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   }
 
   function put ({ request, reply }: StoreContext, { names, setCookies }: WrittenCookies): void {
-    const leftOver = chunks.among(cookiesOf(request)).filter((name) => !names.includes(name))
+    const leftOver = chunks.among(receivedWith(request).cookies).filter((name) => !names.includes(name))
     putCookies(reply, ownsCookie, [...setCookies, ...leftOver.map(deletion)])
   }
 
@@ -119,6 +138,6 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   }
 }
 
-function cookiesOf ({ headers: { cookie } }: FastifyRequest): Cookies {
-  return cookie === undefined ? {} : fastifyCookie.parse(cookie)
+function isNewer (session: Session, other: Session | undefined): boolean {
+  return other === undefined || session.usedAt > other.usedAt || (session.usedAt === other.usedAt && session.tokens.generation > other.tokens.generation)
 }
