@@ -48,7 +48,11 @@ export class SessionAccess {
    * FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
    */
   async current (request: TokenRequest): Promise<Subject> {
-    return await this.#current(request).catch(throwCoded)
+    try {
+      return await this.#current(request)
+    } catch (error) {
+      return throwCoded(error)
+    }
   }
 
   /**
@@ -73,8 +77,9 @@ export class SessionAccess {
   }
 
   /** @throws RefreshFailure, and the coded errors that are none. */
-  async #current ({ forceRenewal, ...asked }: TokenRequest): Promise<Subject> {
-    const valid = readWish(asked)
+  async #current (request: TokenRequest): Promise<Subject> {
+    const valid = readWish(request)
+    const { forceRenewal } = request
     const stored = this.#store.isEndedByApp ? null : await this.#tokens()
     if (stored === null) throw new Unauthenticated()
     const wish = completeWish(stored, valid)
@@ -145,7 +150,7 @@ export class SessionAccess {
     if (coordinator.hasEnded(tokens.sessionId)) return this.#change === 'none' ? undefined : await this.#store.undo(tokens.sessionId)
     // A cookie is wiped by one response only: by the time of the next there may be a new login.
     if (this.#change === 'wiped') return this.#forget(tokens)
-    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.#store.tryTouch()
+    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return this.isDue({}) ? await this.#store.tryTouch() : undefined
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.#keep(newest)
     else if (coordinator.isSuperseded(tokens)) this.#store.retract()

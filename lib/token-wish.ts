@@ -8,6 +8,9 @@ export interface TokenWish {
   readonly scope?: string
 }
 
+/** What most requests wish for. */
+const ANY: TokenWish = {}
+
 /**
  * The wish in the one form that tokens are kept and looked up by: of a scope, order and repetition say nothing (RFC 6749
  * §3.3). It is judged here, before anything is spent on it.
@@ -15,6 +18,7 @@ export interface TokenWish {
  * @throws FST_TOKEN_INVALID_PARAMETERS
  */
 export function readWish ({ resource, scope }: { readonly resource?: unknown, readonly scope?: unknown }): TokenWish {
+  if (resource === undefined && scope === undefined) return ANY
   if (resource !== undefined && !isResource(resource)) throw new InvalidParameters('resource must be an absolute URI without a fragment (RFC 8707 §2)')
   if (scope !== undefined && !isScope(scope)) throw new InvalidParameters('scope must be scope tokens with spaces between them (RFC 6749 §3.3)')
   const scopes = new Set(scope?.split(' ').filter((token) => token !== ''))

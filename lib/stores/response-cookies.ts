@@ -20,7 +20,7 @@ export function dropCookies (reply: FastifyReply, isOurs: IsOurs): void {
 
 /** A response that sets the session is nobody else's (R13). Handlers may set the header later, so it is set again as the response is sent. */
 export function forbidCaching (reply: FastifyReply, isOurs: IsOurs): void {
-  if (cookiesOf(reply).some((cookie) => isOurs(nameOf(cookie)))) reply.header('cache-control', 'no-store')
+  if (reply.hasHeader('set-cookie') && cookiesOf(reply).some((cookie) => isOurs(nameOf(cookie)))) reply.header('cache-control', 'no-store')
 }
 
 function cookiesOf (reply: FastifyReply): string[] {

@@ -39,8 +39,8 @@ export class SealedSessions {
 
   /** From when on it is worth to open this text: at once, if another key has sealed it. */
   dueAt (text: string): number {
-    const [dueAt, keyId] = text.split('.', 2)
-    return keyId === this.#seal.keyId ? Number(dueAt) : 0
+    const end = text.indexOf('.')
+    return text.startsWith(`.${this.#seal.keyId}.`, end) ? Number(text.slice(0, end)) : 0
   }
 
   /** `undefined` for whatever does not open, and for a session of another provider. What was opened before is not opened again. */

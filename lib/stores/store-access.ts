@@ -33,7 +33,7 @@ export class StoreAccess {
 
   /** @throws FST_TOKEN_STORE_FAILED */
   async read (): Promise<TokenSet | null> {
-    return await this.#named('read', async () => await this.#store.get(this.#context) ?? null)
+    return await this.#named('read', () => this.#store.get(this.#context)) ?? null
   }
 
   /** @throws FST_TOKEN_STORE_FAILED, or what the store throws with a code of this plugin. */
