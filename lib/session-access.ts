@@ -150,7 +150,7 @@ export class SessionAccess {
     if (coordinator.hasEnded(tokens.sessionId)) return this.#change === 'none' ? undefined : await this.#store.undo(tokens.sessionId)
     // A cookie is wiped by one response only: by the time of the next there may be a new login.
     if (this.#change === 'wiped') return this.#forget(tokens)
-    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return this.isDue({}) ? await this.#store.tryTouch() : undefined
+    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.#store.tryTouch()
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.#keep(newest)
     else if (coordinator.isSuperseded(tokens)) this.#store.retract()
