@@ -146,7 +146,7 @@ export class Accessor implements Tokens {
     if (provider === undefined) throw new UnknownProvider(name ?? 'default', [...this.#providers.keys()].join(', '))
     const sessions = this.#sessions.get(provider.name) ?? []
     this.#sessions.set(provider.name, sessions)
-    const known = sessions.find((entry) => entry.context === context)
+    const known = sessions.find((entry) => entry.context === context || entry.session.ignoresContext)
     if (known !== undefined) return known.session
     const session = new SessionAccess(provider, { request: this.#request, reply: this.#reply, provider: provider.name, context })
     sessions.push({ context, session })

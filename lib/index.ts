@@ -87,7 +87,9 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const backchannelFor = (own: Dispatcher) => (server: FastifyInstance) => server.backchannel === backchannel ? own : server.backchannel
   const store = registry.stores.get(name)
   const provider: Provider = {
-    ...options,
+    name,
+    clock,
+    onSessionEnded: options.onSessionEnded,
     tokenService,
     coordinator,
     refresher,

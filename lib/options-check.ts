@@ -56,7 +56,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
       ...lifetimes,
       keys: key === undefined ? undefined : readKeys(key),
       cookieName: cookieName ?? (secure ? `__Host-${plainName}` : plainName),
-      endsWith: endsWith ?? (surroundings.secureSession && surroundings.onRequest('session') ? 'session' : undefined),
+      endsWith: endsWith ?? (surroundings.secureSession && !surroundings.session && surroundings.onRequest('session') ? 'session' : undefined),
       cookie: Object.freeze({ ...cookie, secure })
     })
   })
@@ -170,6 +170,7 @@ function cookieProblem (options: Options): string | undefined {
   if (prefixed && (cookie.domain !== undefined || cookie.path !== '/' || !secure)) {
     return 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName a name without __Host-, or leave these out'
   }
+  if (/^__secure-/i.test(cookieName ?? '') && !secure) return 'session.cookieName: a __Secure- cookie needs secure'
   if (cookie.sameSite === 'none' && !secure) return 'session.cookie.sameSite: none needs secure'
   return undefined
 }

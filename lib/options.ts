@@ -97,7 +97,7 @@ export const OptionsSchema = Type.Object({
   name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),
   session: Session,
   refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
-  refresh: Type.Union([Type.Literal('onRequest'), Type.Literal('preHandler'), Type.Literal('manual')], { default: 'onRequest', description: 'When tokens are refreshed for the whole app; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for.' }),
+  refresh: Type.Union([Type.Literal('onRequest'), Type.Literal('preHandler'), Type.Literal('manual')], { default: 'onRequest', description: 'When tokens are refreshed for the whole app, as the first registration says; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for.' }),
   graceSeconds: seconds({ default: 30, description: 'How long the successor of a spent refresh token is remembered after its cookie has come back.' }),
   retryAmbiguous: Type.Boolean({ default: false, description: 'Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session.' }),
   defaultExpiresIn: Type.Optional(seconds({ description: 'The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it.' })),

@@ -20,8 +20,9 @@ export interface EditableRequest extends OutgoingRequest {
 }
 
 /** What a request is for shows in its body: RFC 6749 §4 wants a `grant_type`, RFC 7009 §2.1 a `token`, and RFC 9126 neither. */
-export function outgoingRequest (server: AuthorizationServer, { client_id: clientId }: Client, body: URLSearchParams): OutgoingRequest {
-  const { issuer, token_endpoint: token, revocation_endpoint: revocation, pushed_authorization_request_endpoint: pushed } = server
+export function outgoingRequest (server: AuthorizationServer, { client_id: clientId, use_mtls_endpoint_aliases: aliased }: Client, body: URLSearchParams): OutgoingRequest {
+  const { issuer } = server
+  const { token_endpoint: token, revocation_endpoint: revocation, pushed_authorization_request_endpoint: pushed } = { ...server, ...(aliased && server.mtls_endpoint_aliases) }
   const endpoint = String(body.has('grant_type') ? token : body.has('token') ? revocation : pushed)
   return { clientId, issuer, endpoint, grant: body.get('grant_type') ?? undefined }
 }

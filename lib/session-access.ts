@@ -23,8 +23,8 @@ export class SessionAccess {
   readonly #context: StoreContext
   readonly #store: StoreAccess
   #read: Promise<TokenSet | null> | undefined
-  /** What this request has made of it: a successor or a login is written, or what is dead is wiped. */
-  #change: 'none' | 'written' | 'wiped' = 'none'
+  /** What this request has made of it: a login is started, a successor is written, or what is dead is wiped. */
+  #change: 'none' | 'started' | 'written' | 'wiped' = 'none'
   /** What a refresh of this request has brought: it serves this request even if it came without any lifetime. */
   #renewed: AccessToken | undefined
 
@@ -32,6 +32,11 @@ export class SessionAccess {
     this.#provider = provider
     this.#context = context
     this.#store = new StoreAccess(provider.storeFor(context.request.server), context)
+  }
+
+  /** Whether it is the one session of its provider on this request. */
+  get ignoresContext (): boolean {
+    return this.#store.ignoresContext
   }
 
   /** Whether it is worth to read the session before anybody asks for a token: not as long as its store can tell that nothing is to be done. */
@@ -80,7 +85,7 @@ export class SessionAccess {
   async #current (request: TokenRequest): Promise<Subject> {
     const valid = readWish(request)
     const { forceRenewal } = request
-    const stored = this.#store.isEndedByApp ? null : await this.#tokens()
+    const stored = this.#store.isEndedByApp ? null : await this.#latest(valid, forceRenewal)
     if (stored === null) throw new Unauthenticated()
     const wish = completeWish(stored, valid)
     const outcome = await this.#provider.refresher.obtain(stored, {
@@ -114,7 +119,7 @@ export class SessionAccess {
     await this.#store.write(tokens)
     if (before !== null) this.#forget(before)
     this.#read = Promise.resolve(tokens)
-    this.#change = 'written'
+    this.#change = 'started'
   }
 
   async clear (): Promise<void> {
@@ -153,7 +158,23 @@ export class SessionAccess {
     if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.#store.tryTouch()
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.#keep(newest)
-    else if (coordinator.isSuperseded(tokens)) this.#store.retract()
+    else if (this.#change === 'written' && coordinator.isSuperseded(tokens)) this.#store.retract()
+  }
+
+  /**
+   * What to go by. A request that goes on for long, with a store on the server, looks again before anything is spent: others
+   * have refreshed meanwhile, or ended the session, and of other processes nobody else knows.
+   */
+  async #latest (wish: TokenWish, forceRenewal: boolean | string = false): Promise<TokenSet | null> {
+    const isFirst = this.#read === undefined
+    const known = await this.#tokens()
+    if (isFirst || known === null || this.#store.writesResponse) return known
+    const { coordinator, refresher } = this.#provider
+    if (!coordinator.isSuperseded(known) && refresher.isCurrent(known, completeWish(known, wish), forceRenewal)) return known
+    const found = await this.#store.read()
+    if (found?.sessionId === known.sessionId && found.generation <= known.generation) return known
+    this.#read = Promise.resolve(found)
+    return found
   }
 
   /** What is stored, read once. A failed read is never a logout. */
@@ -193,7 +214,7 @@ export class SessionAccess {
     if (tokens !== null) await this.#store.attempt(() => this.#end(tokens))
   }
 
-  /** No refresh brings this session back, and nothing of it stays in memory. */
+  /** No refresh brings this session back; what is still remembered of earlier ones goes within the hour. */
   #forget ({ sessionId }: TokenSet): void {
     this.#provider.coordinator.end(sessionId)
     this.#provider.exchanger.forget(sessionId)

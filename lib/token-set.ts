@@ -100,7 +100,12 @@ export function nextTokenSet (previous: TokenSet, response: TokenResponse, readi
 export function isSameIdentity ({ identity: before }: TokenSet, refreshed: string | undefined): boolean {
   if (before === undefined || refreshed === undefined) return true
   const after = readClaims(refreshed) ?? {}
-  return IDENTITY_CLAIMS.every((claim) => String(before[claim]) === String(after[claim]) || (claim === 'nonce' && after.nonce === undefined))
+  return IDENTITY_CLAIMS.every((claim) => inOrder(before[claim]) === inOrder(after[claim]) || (claim === 'nonce' && after.nonce === undefined))
+}
+
+/** Audiences come in any order. */
+function inOrder (claim: unknown): string {
+  return [claim].flat().map(String).sort().join(' ')
 }
 
 /** The token set after an answer that cannot be used, but has spent the refresh token and brought a new one. */

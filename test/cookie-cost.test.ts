@@ -153,7 +153,7 @@ test('keys rotate: what an older key has sealed is sealed anew at its next respo
 
 test('what is remembered of opened cookies is bounded in bytes, goes with time, and goes with its session', async (t) => {
   const clock = { now: 1_000_000 }
-  const session = (sessionId: string) => ({ tokens: { sessionId } })
+  const session = (sessionId: string) => ({ tokens: { sessionId, generation: 0, startedAt: 0, accessTokens: [], refreshToken: 'r'.repeat(3000) } })
   const sealed = (index: number) => `${String(index).padStart(4000, 'x')}.${String(index).padStart(32, 'n')}`
   const opened = new OpenedCookies<ReturnType<typeof session>>(() => clock.now)
   for (let index = 0; index < 10_000; index++) opened.remember(sealed(index), session(`s${index % 100}`))

@@ -108,7 +108,7 @@ export interface TokenManagementOptions {
   }
   /** An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over. Default: `60`. */
   refreshBeforeExpiration?: Options['refreshBeforeExpiration']
-  /** When tokens are refreshed for the whole app; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for. Default: `'onRequest'`. */
+  /** When tokens are refreshed for the whole app, as the first registration says; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for. Default: `'onRequest'`. */
   refresh?: Options['refresh']
   /** How long the successor of a spent refresh token is remembered after its cookie has come back. Default: `30`. */
   graceSeconds?: Options['graceSeconds']

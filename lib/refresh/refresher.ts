@@ -57,6 +57,12 @@ export class Refresher {
     }
   }
 
+  /** Whether a token set has what is wished for, so that nothing is spent for it. */
+  isCurrent (tokens: TokenSet, wish: TokenWish, forceRenewal: boolean | string): boolean {
+    const token = findAccessToken(tokens, wish)
+    return token !== undefined && forceRenewal !== true && !this.#isStale(token, forceRenewal)
+  }
+
   #isStale (token: AccessToken, rejected: string | boolean | undefined): boolean {
     return token.accessToken === rejected || needsRefresh(token, this.#clock(), this.#refreshBeforeExpiration)
   }

@@ -22,6 +22,9 @@ export interface CookieSeal {
 /** The end of what is sealed: its nonce, 24 random bytes, different each time. */
 const NONCE_LENGTH = 32
 
+/** Nothing else: decoders skip what is no base64, so one and the same session would open under any number of texts. */
+const SEALED = /^[\w-]+\.[\w-]{32}$/
+
 /** secure-session's own limit is pushed back by every write, so it is not the one that counts: see `session.absoluteDuration`. */
 const TEN_YEARS = 315_360_000
 
@@ -49,6 +52,7 @@ function sealOf (context: FastifyInstance, keyId: string, sessionName?: string):
       return sealed.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '').replace(';', '.')
     },
     open (sealed, log) {
+      if (!SEALED.test(sealed)) return undefined
       const session = context.decodeSecureSession(sealed.replace('.', ';'), log, sessionName)
       const content: unknown = session?.data()
       return isRecord(content) ? { content, isOfOldKey: session?.changed === true } : undefined

@@ -38,7 +38,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   const ownsCookie = (name: string): boolean => chunks.has(name)
   const sessions = new SealedSessions(seal, clock)
   // The same cookies, byte for byte, for everybody who waited for one refresh.
-  const writtenOnce = new WeakMap<TokenSet, WrittenCookies>()
+  const writtenOnce = new WeakMap<TokenSet, WrittenCookies & { readonly rollAt: number }>()
   let hasSaidWhatIsLeftOut = false
 
   let last: Received = { header: '', cookies: {}, texts: [] }
@@ -62,7 +62,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
     return null
   }
 
-  /** Two are whole where a left-over was not deleted: the one that was written last counts. */
+  /** Two are whole where a left-over was not deleted. */
   function newest ({ request, provider }: StoreContext): OpenedSession | undefined {
     let newest: OpenedSession | undefined
     for (const text of receivedWith(request).texts) {
@@ -73,8 +73,11 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   }
 
   function set (context: StoreContext, tokens: TokenSet): void {
-    const written = writtenOnce.get(tokens) ?? write(context, tokens)
-    writtenOnce.set(tokens, written)
+    let written = writtenOnce.get(tokens)
+    if (written === undefined || clock() >= written.rollAt) {
+      written = { ...write(context, tokens), rollAt: times.rollAt({ usedAt: clock(), tokens }) }
+      writtenOnce.set(tokens, written)
+    }
     put(context, written)
   }
 
@@ -134,10 +137,13 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
     dueAt,
     retract: ({ reply }) => { dropCookies(reply, ownsCookie) },
     writesResponse: true,
+    ignoresContext: true,
     ownsCookie
   }
 }
 
-function isNewer (session: Session, other: Session | undefined): boolean {
-  return other === undefined || session.usedAt > other.usedAt || (session.usedAt === other.usedAt && session.tokens.generation > other.tokens.generation)
+/** Of one session the one that was refreshed last, of two the one that was used last. */
+function isNewer ({ usedAt, tokens }: Session, other: Session | undefined): boolean {
+  if (other === undefined) return true
+  return tokens.sessionId === other.tokens.sessionId && tokens.generation !== other.tokens.generation ? tokens.generation > other.tokens.generation : usedAt > other.usedAt
 }

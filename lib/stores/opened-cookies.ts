@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { TokenSet } from '../token-set.ts'
 import { nonceOf } from './cookie-seal.ts'
 
 /** Bound of what is remembered: the sessions of some thousand users who come again and again. */
@@ -17,7 +18,7 @@ interface Entry<Session> {
  * Cookies that were opened before, so that a browser which sends the same one again costs nothing. Only what has opened
  * gets in here: nobody can fill it with rubbish.
  */
-export class OpenedCookies<Session extends { readonly tokens: { readonly sessionId: string } }> {
+export class OpenedCookies<Session extends { readonly tokens: TokenSet }> {
   readonly #clock: () => number
   // By the nonce: short to hash, and as hard to guess as the rest.
   readonly #entries: LRUCache<string, Entry<Session>>
@@ -32,8 +33,7 @@ export class OpenedCookies<Session extends { readonly tokens: { readonly session
       ttl: MAX_AGE * 1000,
       updateAgeOnGet: true,
       maxSize: MAX_BYTES,
-      // The cookie, and about as much again for what was in it.
-      sizeCalculation: ({ sealed }) => 2 * sealed.length + 1000
+      sizeCalculation: ({ sealed, session }) => sealed.length + sizeOf(session.tokens)
     })
   }
 
@@ -60,4 +60,9 @@ export class OpenedCookies<Session extends { readonly tokens: { readonly session
     this.#sweptAt = this.#clock()
     this.#entries.purgeStale()
   }
+}
+
+/** Of the tokens, and of all the rest about as much as it is. */
+function sizeOf ({ accessTokens, refreshToken = '', idToken = '' }: TokenSet): number {
+  return accessTokens.reduce((sum, { accessToken }) => sum + accessToken.length + 500, refreshToken.length + idToken.length + 1000)
 }

@@ -18,6 +18,6 @@ export function endingWithSecureSession (store: TokenStore, sessionName: string)
       if (tokens.generation === 0 && isDeleted(context.request)) begunAnew.add(context.request)
       return store.set(context, tokens)
     },
-    endedByApp: ({ request }) => isDeleted(request) && !begunAnew.has(request)
+    endedByApp: (context) => (isDeleted(context.request) && !begunAnew.has(context.request)) || (store.endedByApp?.(context) ?? false)
   }
 }

@@ -9,8 +9,11 @@ export interface TimedSession {
 
 /** The limits of sessions, in seconds. */
 export type SessionTimesSettings = Pick<CheckedOptions, 'refreshBeforeExpiration'> & {
-  readonly session: Pick<CheckedOptions['session'], 'inactivityDuration' | 'absoluteDuration'>
+  readonly session: Pick<CheckedOptions['session'], 'inactivityDuration' | 'absoluteDuration' | 'keys'>
 }
+
+/** The app's own @fastify/secure-session ends by itself what was not sealed for a day, unless its `expiry` says otherwise; whether it does is not to be seen. */
+const OTHERS_EXPIRY = 86_400
 
 /** When something is to be done about a session; all in seconds since the epoch. */
 export class SessionTimes {
@@ -28,7 +31,8 @@ export class SessionTimes {
 
   /** When its use is to be written down: the inactivity limit is pushed back only once in half of its time. */
   rollAt ({ usedAt }: TimedSession): number {
-    return usedAt + this.#settings.session.inactivityDuration / 2
+    const { inactivityDuration, keys } = this.#settings.session
+    return usedAt + Math.min(inactivityDuration, keys === undefined ? OTHERS_EXPIRY : Infinity) / 2
   }
 
   /** When it wants to be read at every request: to be written down, or the login's own token to be refreshed, if it can be. */

@@ -26,19 +26,24 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
   const key = PREFIX + settings.name
   const records = new TokenRecords(settings)
   /** What a request has come with, or made by a login. */
-  const references = new WeakMap<FastifyRequest, Reference>()
+  const references = new WeakMap<FastifyRequest, Reference | undefined>()
   const held = new WeakMap<FastifyRequest, TokenRecord>()
   // A store of sessions has no conditional write: what is compared and then written takes turns.
   const inTurn = createTurns()
 
   fastify.addHook('onRequest', (request, _reply, done) => {
-    const reference = referenceIn(sessionOf(request), key)
-    if (reference !== undefined) references.set(request, reference)
+    referenceOf(request)
     done()
   })
 
+  /** Noted as the request begins, by the hook or whoever comes before it: the app may end its session later. */
+  function referenceOf (request: FastifyRequest): Reference | undefined {
+    if (!references.has(request)) references.set(request, referenceIn(sessionOf(request), key))
+    return references.get(request)
+  }
+
   async function get ({ request }: StoreContext): Promise<TokenSet | null> {
-    const reference = references.get(request)
+    const reference = referenceOf(request)
     const record = reference && await records.read(request, reference.id)
     if (record === undefined) return null
     held.set(request, record)
@@ -54,7 +59,7 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
   async function start ({ request, reply }: StoreContext, tokens: TokenSet): Promise<void> {
     const session = loginSession(request)
     if (reply.sent || reply.raw.headersSent) throw new HeadersSent()
-    const replaced = references.get(request)
+    const replaced = referenceOf(request)
     const person = personOf(tokens)
     const reference: Reference = { id: randomUUID(), ...(person !== undefined && { person }) }
     await records.write(request, reference.id, tokens)
@@ -62,19 +67,26 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
     session[key] = reference
     await session.regenerate(comesAlong ? Object.keys(session).filter((name) => name !== 'cookie') : [key])
     references.set(request, reference)
-    if (replaced !== undefined) await records.destroy(request, replaced.id)
+    if (replaced !== undefined) await inTurn(replaced.id, () => records.destroy(request, replaced.id))
   }
 
   /** A logout ends the app's session as well; that of another provider goes on with what there is. */
   async function clear ({ request }: StoreContext): Promise<void> {
-    const reference = references.get(request)
-    references.delete(request)
-    if (reference !== undefined) await inTurn(reference.id, () => records.destroy(request, reference.id))
+    const reference = referenceOf(request)
+    await destroy(request)
     const session = sessionOf(request)
     if (session === undefined || referenceIn(session, key)?.id !== reference?.id) return // the app has ended it itself
     if (!Object.keys(session).some((name) => name !== key && name.startsWith(PREFIX))) return await session.regenerate()
     delete session[key]
     await session.save()
+  }
+
+  /** Of the record alone: by now the browser may hold a session of a new login. */
+  async function destroy (request: FastifyRequest): Promise<void> {
+    const reference = referenceOf(request)
+    if (reference === undefined) return
+    await inTurn(reference.id, () => records.destroy(request, reference.id))
+    references.set(request, undefined)
   }
 
   async function touch ({ request }: StoreContext): Promise<void> {
@@ -83,7 +95,7 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
 
   /** Writes what takes the place of what is there; what was ended meanwhile stays so. */
   async function replace (request: FastifyRequest, successorOf: (before: TokenSet) => TokenSet | undefined): Promise<void> {
-    const reference = references.get(request)
+    const reference = referenceOf(request)
     if (reference === undefined) return
     await inTurn(reference.id, async () => {
       const record = await records.read(request, reference.id)
@@ -93,16 +105,16 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
   }
 
   function dueAt ({ request }: StoreContext): number | undefined {
-    const reference = references.get(request)
+    const reference = referenceOf(request)
     return reference === undefined ? Infinity : records.dueAt(reference.id)
   }
 
   function endedByApp ({ request }: StoreContext): boolean {
-    const reference = references.get(request)
+    const reference = referenceOf(request)
     return reference !== undefined && referenceIn(sessionOf(request), key)?.id !== reference.id
   }
 
-  return { get, set, clear, touch, dueAt, endedByApp }
+  return { get, set, clear, touch, dueAt, endedByApp, retract: ({ request }) => destroy(request), ignoresContext: true }
 }
 
 /** The session that a login goes into; its cookie has to reach the browser. */

@@ -16,14 +16,23 @@ export class StoreAccess {
     return this.#store.dueAt?.(this.#context)
   }
 
+  get ignoresContext (): boolean {
+    return this.#store.ignoresContext ?? false
+  }
+
   get isEndedByApp (): boolean {
     return this.#store.endedByApp?.(this.#context) ?? false
+  }
+
+  /** Whether it is on its way to the browser that the session changes, and in no place where others could have changed it. */
+  get writesResponse (): boolean {
+    return this.#store.writesResponse ?? false
   }
 
   /** `false` once the headers are sent, where the session is in a cookie. */
   get isWritable (): boolean {
     const { reply } = this.#context
-    return !this.#store.writesResponse || !(reply.sent || reply.raw.headersSent)
+    return !this.writesResponse || !(reply.sent || reply.raw.headersSent)
   }
 
   /** @throws FST_TOKEN_HEADERS_SENT */
@@ -59,19 +68,19 @@ export class StoreAccess {
   async tryClear (sessionId: string): Promise<void> {
     if (!this.isWritable) return
     await this.attempt(async () => {
-      if (this.#store.writesResponse || (await this.read())?.sessionId === sessionId) await this.clear()
+      if (this.writesResponse || (await this.read())?.sessionId === sessionId) await this.clear()
     })
   }
 
-  /** Takes back what was put on the response, if that is where the session goes. */
+  /** Takes back what was put on the response, if that is where the session goes: the browser has or gets a newer one. */
   retract (): void {
-    this.#store.retract?.(this.#context)
+    if (this.writesResponse) this.#store.retract?.(this.#context)
   }
 
   /** Takes back what was written of a session that has ended meanwhile. */
   async undo (sessionId: string): Promise<void> {
-    if (this.#store.writesResponse) this.retract()
-    else await this.tryClear(sessionId)
+    if (this.#store.retract === undefined) return await this.tryClear(sessionId)
+    await this.attempt(async () => await this.#store.retract?.(this.#context))
   }
 
   async #named<Result> (verb: string, access: () => Promise<Result> | Result): Promise<Result> {

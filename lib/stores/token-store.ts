@@ -37,10 +37,10 @@ export interface TokenStore {
    */
   dueAt? (context: StoreContext): number | undefined
   /**
-   * Takes back what `set` has put on the response: the session was ended while the response was made, and the browser may
-   * hold another one by now. Only for stores that write to the response.
+   * Takes back what `set` has written for this request, and nothing else: the session was ended meanwhile, and the browser
+   * may hold another one by now. Without it, such a session is cleared if `get` still gives it. Optional.
    */
-  retract? (context: StoreContext): void
+  retract? (context: StoreContext): Promise<void> | void
   /**
    * Whether the app has ended, on this request, the session of its own that the tokens live in: they end with it, in the
    * same response. Optional; no I/O.
@@ -48,6 +48,8 @@ export interface TokenStore {
   endedByApp? (context: StoreContext): boolean
   /** `true` where `set` writes to the response, so that nothing may be refreshed once its headers are sent. */
   readonly writesResponse?: boolean
+  /** `true` where a request has one session, whatever the `context` of its calls. */
+  readonly ignoresContext?: boolean
 }
 
 /** The stores of several providers as one. */

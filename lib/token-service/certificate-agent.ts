@@ -10,7 +10,7 @@ export class CertificateAgent extends Dispatcher {
   readonly #certificate: () => Promise<ClientCertificate>
   readonly #options: Agent.Options
   #agent: Agent
-  #cert = ''
+  #presented = ''
   #isClosed = false
 
   /** @throws FST_TOKEN_INVALID_OPTIONS where the certificate cannot be given to the connections. */
@@ -37,11 +37,11 @@ export class CertificateAgent extends Dispatcher {
 
   async #current (): Promise<Agent> {
     const certificate = await this.#certificate()
-    const cert = String(certificate.cert)
-    if (this.#isClosed || cert === this.#cert) return this.#agent
+    const fingerprint = [certificate.cert, certificate.key, certificate.ca].map(String).join()
+    if (this.#isClosed || fingerprint === this.#presented) return this.#agent
     const old = this.#agent
     this.#agent = new Agent({ ...this.#options, connect: { ...this.#options.connect, ...certificate } })
-    this.#cert = cert
+    this.#presented = fingerprint
     old.close()
     return this.#agent
   }
