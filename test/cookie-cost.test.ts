@@ -133,6 +133,27 @@ test('a session without a refresh token, or with a token that does not say when 
   }
 })
 
+test('with keys of the app, whose own expiry is not to be seen, use is written down twice a day at least', async (t) => {
+  const { login, clock } = await start(t, { session: { inactivityDuration: 7 * 86_400 } })
+  clock.now = Math.floor(clock.now)
+  t.equal(hintOf(await login({ expiresIn: 30 * 86_400 })), clock.now + 43_200)
+})
+
+test('whatever is put between the characters of a sealed cookie, it does not open under a second name', async (t) => {
+  const { login, opened } = await start(t)
+  const browser = await login()
+  const value = browser.cookies.get(name) ?? ''
+  opened()
+  for (const junk of ['!', '=', '~', '.', '%20']) {
+    for (const at of [value.length - 1, value.length - 20, value.length - 100]) {
+      const variant = browser.clone()
+      variant.cookies.set(name, value.slice(0, at) + junk + value.slice(at))
+      t.equal((await variant.get('/optional')).json.token, null, `${junk} at ${at}`)
+    }
+  }
+  t.equal(opened(), 0)
+})
+
 test('keys rotate: what an older key has sealed is sealed anew at its next response, and removing that key logs out only who was not seen since', async (t) => {
   const server = await startServer(t)
   const before = await startApp(t, server, { session: { key: oldKey }, routes: plain })

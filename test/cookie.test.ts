@@ -266,3 +266,47 @@ test('the cookie is opened only when a token is asked for', async (t) => {
   t.strictSame((await broken.get('/optional')).setCookies, [deletion], 'and then it is')
   t.equal((await valid.get('/token')).setCookies.length, 1)
 })
+
+test('a context that a call passes on changes nothing about the one session that is in the cookie', async (t) => {
+  const context = { tenant: 'a' }
+  const { login, clock } = await start(t, {
+    server: { expiresIn: 60 },
+    routes: (app) => {
+      app.post('/clear', async (request) => { await request.tokens.clear({ context }) })
+      app.post('/other', async (request) => { await request.tokens.save({ access_token: 'another', token_type: 'Bearer' }, { context }); return {} })
+    }
+  })
+  const [leaving, returning] = [await login(), await login()]
+  clock.now += 61
+  t.strictSame((await leaving.post('/clear')).setCookies, deletions, 'though the hook has refreshed')
+  t.equal((await returning.post('/other')).status, 200)
+  t.equal((await returning.get('/token')).json.token, 'another')
+})
+
+test('a client whose response was lost has all of its inactivity time when it comes back', async (t) => {
+  const { login, clock } = await start(t, { session: { key: sessionKey, inactivityDuration: 900 }, routes: (app) => { app.get('/renew', async (request) => ({ token: await request.accessToken({ forceRenewal: true }) })) } })
+  const browser = await login({ expiresIn: LONG })
+  clock.now += 10
+  t.equal((await browser.clone().get('/renew')).status, 200, 'and lost')
+  clock.now += 870
+  t.equal(maxAgeOf((await browser.get('/token')).setCookies[0]), 900)
+  clock.now += 890
+  t.equal((await browser.get('/token')).status, 200)
+})
+
+test('of one session the refreshed one counts, though another process has written the other one later', async (t) => {
+  const session = { key: sessionKey, inactivityDuration: 100 }
+  const renew: TestAppOptions = { session, routes: (app) => { app.get('/renew', async (request) => ({ token: await request.accessToken({ forceRenewal: true }) })) } }
+  const { server, login, clock } = await start(t, renew)
+  const [rolling, judging] = [await startApp(t, server, { session }), await startApp(t, server, { session })]
+  const browser = await login({ expiresIn: LONG, scope: 'orders' })
+  const late = browser.clone()
+  server.settings.tokenBytes = 1600 // so that it has other names, and both can be there
+  const { token } = (await browser.get('/renew')).json
+  t.equal(browser.cookies.size, 2)
+  for (const each of [rolling, judging]) each.clock.now = clock.now + 60
+  const rolled = await rolling.app.inject({ url: '/token', headers: { cookie: late.header } })
+  t.equal(rolled.cookies.length, 1)
+  const header = [`__Host-tokens=${rolled.cookies[0]?.value}`, browser.header].join('; ')
+  t.strictSame((await judging.app.inject({ url: '/token', headers: { cookie: header } })).json(), { token })
+})

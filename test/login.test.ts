@@ -144,6 +144,20 @@ test('onLogin gets the tokens and the claims, once', async (t) => {
   t.equal((await browser.get('/token')).json.token, call?.token)
 })
 
+test('a refresh that is under way as the callback is answered does not take the login with it', async (t) => {
+  const { server, browser } = await startLoginApp(t, { login: { onLogin: (request) => { request.accessToken({ resource: 'https://api.example.com' }).catch(() => {}) } } })
+  const callback = await authorize(await startLogin(browser))
+  const gate = server.hold()
+  const answering = browser.get(callback)
+  await gate.arrived()
+  gate.release(1) // the code
+  const answer = await answering
+  t.equal(answer.status, 303)
+  t.equal(answer.setCookies.filter((cookie) => cookie.startsWith('tokens=')).length, 1)
+  gate.release()
+  t.equal((await browser.get('/token')).status, 200)
+})
+
 test('onLogin may reply itself, and returns that', async (t) => {
   for (const onLogin of [
     (_request: unknown, reply: FastifyReply) => reply.code(202).send({ welcome: true }),

@@ -22,7 +22,8 @@ const subjects = (records: readonly RequestRecord[]) => records.map(({ certifica
 const serials = (records: readonly RequestRecord[]) => new Set(records.map(({ certificate }) => certificate?.x509.serialNumber))
 
 test('R28 requests with a certificate go to the mtls_endpoint_aliases, and to the endpoints themselves where there are none', async (t) => {
-  const { server, browser, logInAndWait, refresh } = await startClientApp(t, tlsClientAuth({ ...certificate, ca }), settings, { login: { pushedAuthorizationRequests: true } })
+  const told: string[] = []
+  const { server, browser, logInAndWait, refresh } = await startClientApp(t, tlsClientAuth({ ...certificate, ca }), settings, { login: { pushedAuthorizationRequests: true }, tokenRequest: ({ endpoint }) => { told.push(endpoint) } })
   await logInAndWait()
   t.equal((await refresh()).answer.status, 200)
   await browser.post('/auth/logout')
@@ -32,6 +33,7 @@ test('R28 requests with a certificate go to the mtls_endpoint_aliases, and to th
     t.equal(url.origin, server.mtlsOrigin)
     t.equal(params.client_id, 'web')
   }
+  t.ok(posts.every(({ url }) => told.includes(url.href)), 'and the app is told so')
 
   const without = await startClientApp(t, tlsClientAuth({ ...certificate, ca }), { ...settings, metadata: { mtls_endpoint_aliases: undefined } })
   t.equal((await logIn(without.browser)).status, 502)
@@ -72,6 +74,17 @@ test('a certificate that is exchanged is presented from the next request on, and
     t.match(requests, [{ clientAuthentication: 'tls_client_auth' }])
     t.equal(serials(server.requestsTo('token')).size, 1 + exchanges)
   }
+})
+
+test('other authorities for the provider are in force from the next request on, also with the same certificate', async (t) => {
+  let current: ClientCertificate = { ...certificate, ca }
+  const { refresh, refused, logInAndWait } = await startClientApp(t, tlsClientAuth(() => current), settings)
+  await logInAndWait()
+  t.equal((await refresh()).answer.status, 200)
+  current = { ...certificate, ca: (await makeAuthority()).cert }
+  await refused(503, 'FST_TOKEN_SERVICE_UNAVAILABLE', 0)
+  current = { ...certificate, ca }
+  t.equal((await refresh()).answer.status, 200)
 })
 
 test('after the app has closed, a certificate that is exchanged opens nothing any more', async (t) => {

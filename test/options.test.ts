@@ -128,6 +128,7 @@ const rules: Wrong[] = [
   { title: 'a cookie with __Host- and a domain', options: withSession({ cookie: { domain: 'example.com' } }), says: 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName' },
   { title: 'a cookie with __Host- and a path', options: withSession({ cookie: { path: '/app' } }), says: 'session.cookie: a __Host- cookie has no domain' },
   { title: 'a cookie named with __Host- that is not secure', options: withSession({ cookieName: '__Host-x', cookie: { secure: false } }), says: 'session.cookie: a __Host- cookie has no domain' },
+  { title: 'a cookie named with __Secure- that is not secure', options: withSession({ cookieName: '__Secure-x', cookie: { secure: false } }), says: 'session.cookieName: a __Secure- cookie needs secure' },
   { title: 'a cookie named with __Host- on plain http', options: { ...base, session: { key, cookieName: '__Host-x' }, login: { ...login, callbackUri: 'http://localhost:3000/cb' } }, says: 'session.cookie: a __Host- cookie has no domain' },
   { title: 'SameSite=None without Secure', options: withSession({ cookie: { sameSite: 'none', secure: false } }), says: 'session.cookie.sameSite: none needs secure' }
 ]

@@ -105,6 +105,10 @@ test('R46 a refreshed id_token of another issuer, subject, audience or party is 
     t.equal(classifyFailure(error).class, 'wrongIdentity')
     t.ok(error instanceof AnswerError && server.isAlive(error.salvagedRefreshToken() ?? ''), 'what was issued can be revoked')
   }
+  server.settings.idTokenClaims = { azp: 'web' }
+  const ofTwo = await session({ nonce: 'a nonce' })
+  server.fault(faults.idToken({ aud: ['other', 'web'] }))
+  t.match(await service.refresh({ ...ofTwo, identity: { ...ofTwo.identity, aud: ['web', 'other'] } }, {}, dispatcher), { generation: 1 }, 'audiences come in any order')
   server.fault(faults.idToken({ nonce: 'a nonce' }))
   t.match(await service.refresh(await session({ nonce: 'a nonce' }), {}, dispatcher), { generation: 1 }, 'the same nonce is fine')
   server.fault(faults.members({ id_token: 'no.jwt' }))
