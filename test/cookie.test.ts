@@ -284,7 +284,7 @@ test('a context that a call passes on changes nothing about the one session that
 })
 
 test('a client whose response was lost has all of its inactivity time when it comes back', async (t) => {
-  const { login, clock } = await start(t, { session: { key: sessionKey, inactivityDuration: 900 }, routes: (app) => { app.get('/renew', async (request) => ({ token: await request.accessToken({ forceRenewal: true }) })) } })
+  const { login, clock } = await start(t, { server: { expiresIn: LONG }, session: { key: sessionKey, inactivityDuration: 900 }, routes: (app) => { app.get('/renew', async (request) => ({ token: await request.accessToken({ forceRenewal: true }) })) } })
   const browser = await login({ expiresIn: LONG })
   clock.now += 10
   t.equal((await browser.clone().get('/renew')).status, 200, 'and lost')
