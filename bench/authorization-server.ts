@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import { type AuthorizationServer, startAuthorizationServer } from '../test/authorization-server/authorization-server.ts'
-import type { Settings } from '../test/authorization-server/settings.ts'
+import { type AuthorizationServer, startAuthorizationServer } from '../test/support/authorization-server/authorization-server.ts'
+import type { Settings } from '../test/support/authorization-server/settings.ts'
 
 // Its one signal of closing is heard by every token request that waits; Node.js would warn of more than 10.
 setMaxListeners(100)

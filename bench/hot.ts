@@ -5,7 +5,7 @@ import { Served } from './hot/served.ts'
 import { distinctSessions, largeTokens, savedTokens } from './hot/sessions.ts'
 import { hasLogin, plugin, subjects } from './hot/subjects.ts'
 import { logIn } from './log-in.ts'
-import { Browser } from '../test/browser.ts'
+import { Browser } from '../test/support/browser.ts'
 import type { SavedSubject, Subject } from './subject.ts'
 
 const rounds = 5

@@ -1,5 +1,5 @@
-import type { AuthorizationServer } from '../test/authorization-server/authorization-server.ts'
-import { Browser } from '../test/browser.ts'
+import type { AuthorizationServer } from '../test/support/authorization-server/authorization-server.ts'
+import { Browser } from '../test/support/browser.ts'
 import { overHttp } from './authorization-server.ts'
 import type { RunningSubject, Subject } from './subject.ts'
 

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { AuthorizationServer } from '../test/authorization-server/authorization-server.ts'
-import type { Answer } from '../test/browser.ts'
+import type { AuthorizationServer } from '../test/support/authorization-server/authorization-server.ts'
+import type { Answer } from '../test/support/browser.ts'
 import { startStrictServer } from './authorization-server.ts'
 import { logIn, type Session } from './log-in.ts'
 import { report, type Storm } from './storm-report.ts'

@@ -1,4 +1,4 @@
-import type { Settings } from '../test/authorization-server/settings.ts'
+import type { Settings } from '../test/support/authorization-server/settings.ts'
 
 /** Where a subject logs in, and as which client. */
 export interface Issuer {

@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox'
-import { OptionsSchema } from '../lib/options.ts'
+import { OptionsSchema } from '../lib/options/schema.ts'
 
 /** One option as the README and the types show it. */
 export interface OptionText {
@@ -41,8 +41,8 @@ export function optionsTable (texts: OptionText[] = optionTexts()): string {
 /** `types/options.ts`: the same, for editors. */
 export function optionsModule (texts: OptionText[] = optionTexts()): string {
   return [
-    '// Written by `npm run docs` from lib/options.ts: change it there.',
-    'import type { Options } from \'../lib/options.ts\'',
+    '// Written by `npm run docs` from lib/options/schema.ts: change it there.',
+    'import type { Options } from \'../lib/options/schema.ts\'',
     '',
     '/** The options of the plugin. All times are in seconds. */',
     'export interface TokenManagementOptions {',

@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline'
 import Fastify from 'fastify'
 import { test } from 'tap'
 import { optionsModule, optionsTable } from '../docs/options-text.ts'
-import { startAuthorizationServer } from './authorization-server/authorization-server.ts'
-import { Browser } from './browser.ts'
-import { freePort } from './free-port.ts'
+import { startAuthorizationServer } from './support/authorization-server/authorization-server.ts'
+import { Browser } from './support/browser.ts'
+import { freePort } from './support/free-port.ts'
 
 const readme = readFileSync('README.md', 'utf8')
 

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
-import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/accessor.ts'
-import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/client-tokens.ts'
-import type { refreshTokens, requireAccessToken } from '../lib/hooks.ts'
+import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/request/accessor.ts'
+import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/cached-tokens/client-tokens.ts'
+import type { refreshTokens, requireAccessToken } from '../lib/request/hooks.ts'
 import type { TokenStore } from '../lib/stores/token-store.ts'
 
 declare module 'fastify' {

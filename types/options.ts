@@ -1,5 +1,5 @@
-// Written by `npm run docs` from lib/options.ts: change it there.
-import type { Options } from '../lib/options.ts'
+// Written by `npm run docs` from lib/options/schema.ts: change it there.
+import type { Options } from '../lib/options/schema.ts'
 
 /** The options of the plugin. All times are in seconds. */
 export interface TokenManagementOptions {

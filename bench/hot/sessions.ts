@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
-import { startAuthorizationServer } from '../../test/authorization-server/authorization-server.ts'
-import type { Settings } from '../../test/authorization-server/settings.ts'
+import { startAuthorizationServer } from '../../test/support/authorization-server/authorization-server.ts'
+import type { Settings } from '../../test/support/authorization-server/settings.ts'
 import { sessionKey } from '../subjects/this-plugin.ts'
 import type { Issuer, SavedTokens } from '../subject.ts'
 

@@ -2,7 +2,7 @@ import { CookieTransactionStore, ServerClient, StatelessStateStore, type CookieH
 import cookie from '@fastify/cookie'
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { overHttp } from '../authorization-server.ts'
-import { freePort } from '../../test/free-port.ts'
+import { freePort } from '../../test/support/free-port.ts'
 import { scope, type Subject } from '../subject.ts'
 
 interface StoreOptions {

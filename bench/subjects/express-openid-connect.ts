@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import express, { type ErrorRequestHandler } from 'express'
 import openidConnect from 'express-openid-connect'
-import { signingAlgorithm } from '../../test/authorization-server/signer.ts'
-import { freePort } from '../../test/free-port.ts'
+import { signingAlgorithm } from '../../test/support/authorization-server/signer.ts'
+import { freePort } from '../../test/support/free-port.ts'
 import { scope, type Subject } from '../subject.ts'
 
 const { auth, requiresAuth } = openidConnect

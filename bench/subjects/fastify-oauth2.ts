@@ -1,7 +1,7 @@
 import oauth2, { type OAuth2Namespace, type Token } from '@fastify/oauth2'
 import secureSession from '@fastify/secure-session'
 import Fastify from 'fastify'
-import { freePort } from '../../test/free-port.ts'
+import { freePort } from '../../test/support/free-port.ts'
 import { scope, type Subject } from '../subject.ts'
 
 /** In its README, "Reference", but not in its types: the simple-oauth2 below it. */

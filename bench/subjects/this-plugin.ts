@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import tokenManagement from '../../lib/index.ts'
-import { freePort } from '../../test/free-port.ts'
+import { freePort } from '../../test/support/free-port.ts'
 import { type Issuer, type RunningSubject, scope, type Subject } from '../subject.ts'
 
 export const sessionKey = Buffer.alloc(32, 'k')

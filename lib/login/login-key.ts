@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { DpopAlgorithm } from '../options.ts'
-import type { CookieSeal } from '../stores/cookie-seal.ts'
+import type { DpopAlgorithm } from '../options/schema.ts'
+import type { CookieSeal } from '../stores/seal.ts'
 import { generateDpopKey } from '../token-service/dpop.ts'
-import { isRecord, type JsonWebKey } from '../token-set.ts'
+import { isRecord, type JsonWebKey } from '../tokens/token-set.ts'
 import type { LoginCookies } from './login-cookies.ts'
 
 /** The DPoP key of a session that is yet to be: from the redirect to the callback it is sealed in a cookie, together with the `state` of that login. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { accessorOf } from '../accessor.ts'
+import { accessorOf } from '../request/accessor.ts'
 import { CrossSite } from '../errors.ts'
-import type { CheckedOptions } from '../options-check.ts'
+import type { CheckedOptions } from '../options/check.ts'
 import type { Provider } from '../provider.ts'
 
 export interface LogoutSettings {

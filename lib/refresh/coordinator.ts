@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { TokenSet } from '../token-set.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
 
 /** A token set that can be refreshed. */
 export type RefreshableTokenSet = TokenSet & { readonly refreshToken: string }

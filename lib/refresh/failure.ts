@@ -1,6 +1,6 @@
 import type { FastifyError } from 'fastify'
 import { hasCode, HeadersSent, LoginRequired, ServiceBadResponse, ServiceRefused, ServiceUnavailable, Unauthenticated } from '../errors.ts'
-import type { FailureClass } from '../events.ts'
+import type { FailureClass } from '../tokens/events.ts'
 import { BackchannelError } from '../token-service/backchannel.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
-import type { CheckedOptions } from '../options-check.ts'
-import { cookieSeal } from './cookie-seal.ts'
-import { cookieTokenStore } from './cookie-token-store.ts'
-import { forbidCaching } from './response-cookies.ts'
+import type { CheckedOptions } from '../options/check.ts'
+import { cookieSeal } from './seal.ts'
+import { cookieTokenStore } from './cookie/cookie-token-store.ts'
+import { forbidCaching } from './cookie/response-cookies.ts'
 import { endingWithSecureSession } from './secure-session-end.ts'
-import { sessionTokenStore } from './session-token-store.ts'
+import { sessionTokenStore } from './server-session/session-token-store.ts'
 import type { TokenStore } from './token-store.ts'
 
 /** The store of a provider where the app brings none: the app's session on the server, where it has one; else a session cookie. */

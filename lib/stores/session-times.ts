@@ -1,5 +1,5 @@
-import type { CheckedOptions } from '../options-check.ts'
-import { refreshAt, type TokenSet } from '../token-set.ts'
+import type { CheckedOptions } from '../options/check.ts'
+import { refreshAt, type TokenSet } from '../tokens/token-set.ts'
 
 /** Of a session: when it was written last, in seconds since the epoch, and its tokens. */
 export interface TimedSession {

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { TokenSet } from '../token-set.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
 
 /** For whom a store works: the request that asks, and the provider whose tokens are meant. */
 export interface StoreContext {

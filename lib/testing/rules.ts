@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
-import type { TokenSet } from '../token-set.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
 import { fullTokenSet, smallTokenSet, successorOf } from './sample.ts'
 import type { StoreApp, StoreWork, Visitor } from './visitor.ts'
 

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { TokenSet } from '../token-set.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
 
 /** A token set with every field there is, frozen in all its depth: a store changes nothing of what it is given. */
 export function fullTokenSet (): TokenSet {

@@ -1,7 +1,7 @@
 import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici'
 import { hasCode, InvalidOptions } from '../errors.ts'
-import { isDispatcher } from '../options-check.ts'
-import type { Options } from '../options.ts'
+import { isDispatcher } from '../options/check.ts'
+import type { Options } from '../options/schema.ts'
 import { CertificateAgent } from './certificate-agent.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 

@@ -1,6 +1,6 @@
 import { type AuthorizationServer, ClientSecretJwt, modifyAssertion, type ModifyAssertionOptions, PrivateKeyJwt } from 'oauth4webapi'
 import { InvalidOptions } from '../errors.ts'
-import { type OutgoingRequest, outgoingRequest } from '../outgoing-request.ts'
+import { type OutgoingRequest, outgoingRequest } from '../tokens/outgoing-request.ts'
 import { authenticateBy, type ClientAuthentication, present } from './client-authentication.ts'
 import type { Current } from './current.ts'
 import { type PrivateKey, signingKey } from './private-key.ts'

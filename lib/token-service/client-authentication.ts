@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type AuthorizationServer, type Client, type ClientAuth, ClientSecretBasic, ClientSecretPost, clockSkew, None, TlsClientAuth } from 'oauth4webapi'
 import { InvalidOptions } from '../errors.ts'
-import type { Options } from '../options.ts'
+import type { Options } from '../options/schema.ts'
 import { assertUnexpired, checkCertificate, type ClientCertificate } from './client-certificate.ts'
 import { type Current, ofCurrent } from './current.ts'
 

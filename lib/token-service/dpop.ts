@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import * as oauth from 'oauth4webapi'
 import { InvalidOptions, InvalidParameters, NoDpopKey } from '../errors.ts'
-import type { DpopAlgorithm } from '../options.ts'
-import type { JsonWebKey } from '../token-set.ts'
+import type { DpopAlgorithm } from '../options/schema.ts'
+import type { JsonWebKey } from '../tokens/token-set.ts'
 import { AnswerError } from './token-response.ts'
 
 /** Servers whose nonces are remembered: the token service, and the APIs that proofs are made for. */

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import * as oauth from 'oauth4webapi'
 import { DiscoveryFailed } from '../errors.ts'
-import { insecureEndpoint } from '../secure-url.ts'
+import { insecureEndpoint } from '../options/secure-url.ts'
 import type { BackchannelRequest } from './backchannel.ts'
 
 /** Metadata is asked for again after so many seconds, when it is next needed. */

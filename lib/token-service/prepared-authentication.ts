@@ -1,8 +1,8 @@
 import type { ClientAuth } from 'oauth4webapi'
 import { HookFailed } from '../errors.ts'
-import { callHook, extraParameters, RESERVED, RESERVED_HEADERS } from '../extra-parameters.ts'
-import type { Options } from '../options.ts'
-import { type OutgoingRequest, outgoingRequest } from '../outgoing-request.ts'
+import { callHook, extraParameters, RESERVED, RESERVED_HEADERS } from '../tokens/extra-parameters.ts'
+import type { Options } from '../options/schema.ts'
+import { type OutgoingRequest, outgoingRequest } from '../tokens/outgoing-request.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 
 /** What the app adds to requests to its provider. */

@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
-import type { JsonWebKey, Reading, TokenResponse } from '../token-set.ts'
+import type { JsonWebKey, Reading, TokenResponse } from '../tokens/token-set.ts'
 import { callBackchannel } from './backchannel.ts'
 import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'

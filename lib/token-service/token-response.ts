@@ -1,5 +1,5 @@
 import * as oauth from 'oauth4webapi'
-import { type AccessToken, isRecord, type TokenResponse } from '../token-set.ts'
+import { type AccessToken, isRecord, type TokenResponse } from '../tokens/token-set.ts'
 
 /** The token service answered, and the answer is not a token that can be used. It holds no part of the body but the OAuth error. */
 export class AnswerError extends Error {

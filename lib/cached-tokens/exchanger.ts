@@ -1,0 +1,73 @@
+import { LRUCache } from 'lru-cache'
+import type { Dispatcher } from 'undici'
+import { askFreely } from '../refresh/ask-freely.ts'
+import type { ServiceBackOff } from '../refresh/back-off.ts'
+import type { RefreshCoordinator } from '../refresh/coordinator.ts'
+import { RefreshFailure } from '../refresh/failure.ts'
+import type { TokenCache } from './token-cache.ts'
+import { AnswerError } from '../token-service/token-response.ts'
+import type { Subject, TokenService } from '../token-service/token-service.ts'
+import { exchangeParameters, type TokenExchange } from '../tokens/token-exchange.ts'
+import type { AccessToken } from '../tokens/token-set.ts'
+import type { TokenWish } from '../tokens/token-wish.ts'
+
+/** Which access token of the session is exchanged, and whether what it brought is to be renewed. */
+export interface ExchangeRequest extends TokenWish {
+  readonly forceRenewal?: boolean | string
+}
+
+/** Tokens that were issued in exchange for a session's own (RFC 8693): kept in memory until they expire, and no longer than the session. */
+export class Exchanger {
+  readonly #tokenService: TokenService
+  readonly #coordinator: RefreshCoordinator
+  readonly #service: ServiceBackOff
+  readonly #cache: TokenCache
+  /** Exchanges that a new subject token did not help: it is not tried again for each of their failures. */
+  readonly #hopeless = new LRUCache<string, true>({ max: 10_000 })
+
+  constructor (tokenService: TokenService, coordinator: RefreshCoordinator, service: ServiceBackOff, cache: TokenCache) {
+    this.#tokenService = tokenService
+    this.#coordinator = coordinator
+    this.#service = service
+    this.#cache = cache
+  }
+
+  /**
+   * The token for an exchange. That the session's own token was renewed meanwhile says nothing against it; and where the
+   * token service does not take that one, it is renewed once, as an API's 401 would have it (R21).
+   *
+   * @param current - gives the session's own token.
+   * @throws RefreshFailure, FST_TOKEN_INVALID_PARAMETERS, and what `current` throws
+   */
+  async obtain (current: (request: ExchangeRequest) => Promise<Subject>, asked: TokenExchange, { forceRenewal, ...wish }: ExchangeRequest, dispatcher: Dispatcher): Promise<AccessToken> {
+    const parameters = exchangeParameters(asked)
+    const subject = await current(wish)
+    const { tokens: { sessionId }, token: { resource, requestedScope, accessToken } } = subject
+    const key = `${sessionId} ${JSON.stringify([resource, requestedScope, parameters.toString()])}`
+    const exchange = (subject: Subject) => askFreely(this.#service, () => this.#tokenService.exchange(subject, parameters, dispatcher))
+    const issued = await this.#cache.obtain(key, forceRenewal, async () => {
+      const token = await exchange(subject).catch(async (error: unknown) => {
+        if (!blamesSubject(error) || this.#hopeless.has(key)) throw error
+        const renewed = await current({ ...wish, forceRenewal: accessToken })
+        this.#hopeless.set(key, true)
+        return await exchange(renewed)
+      })
+      this.#hopeless.delete(key)
+      return token
+    })
+    if (!this.#coordinator.hasEnded(sessionId)) return issued
+    this.forget(sessionId)
+    throw new RefreshFailure('loggedOut')
+  }
+
+  /** The session is over. */
+  forget (sessionId: string): void {
+    this.#cache.forget(`${sessionId} `)
+  }
+}
+
+/** RFC 8693 §2.2.2 has `invalid_request` for a subject token that is not taken, and services say more. */
+function blamesSubject (failure: unknown): boolean {
+  const cause = failure instanceof RefreshFailure ? failure.cause : undefined
+  return cause instanceof AnswerError && ['invalid_request', 'invalid_grant', 'invalid_token'].includes(String(cause.error))
+}

@@ -1,0 +1,176 @@
+import type { Dispatcher } from 'undici'
+import { Value } from 'typebox/value'
+import { InvalidOptions } from '../errors.ts'
+import { type DpopAlgorithm, type Options, OptionsSchema } from './schema.ts'
+import { requestsProblem } from './requests-check.ts'
+import { insecureEndpoint, isPlainLoopback, isSecureUrl } from './secure-url.ts'
+import { isRecord } from '../tokens/token-set.ts'
+
+/** What the app has brought besides the options. */
+export interface Surroundings {
+  /** @fastify/session is registered: the tokens live in there. */
+  readonly session: boolean
+  /** @fastify/secure-session is registered: its keys can seal the cookie. */
+  readonly secureSession: boolean
+  /** The app has decorated a `tokenStore`. */
+  readonly tokenStore: boolean
+  /** Whether requests have something of this name. */
+  readonly onRequest: (name: string) => boolean
+  /** The names of earlier registrations. */
+  readonly names: readonly string[]
+  /** The names of their clients. */
+  readonly clients: readonly string[]
+}
+
+/** The options with everything filled in that follows from them. */
+export type CheckedOptions = Readonly<Omit<Options, 'session' | 'dpop'> & {
+  readonly dpop?: { readonly alg: DpopAlgorithm }
+  session: Readonly<Omit<Options['session'], 'key' | 'cookieName' | 'cookie' | 'endsWith'>> & {
+    readonly keys: Buffer[] | undefined
+    readonly cookieName: string
+    readonly endsWith: string | undefined
+    readonly cookie: Readonly<Options['session']['cookie']> & { readonly secure: boolean }
+  }
+}>
+
+/**
+ * Checks the options once, at boot, and fills in the defaults. The caller's own object is left as it is.
+ *
+ * @throws FST_TOKEN_INVALID_OPTIONS with the path of the option, what was expected and what to do.
+ */
+export function checkOptions (given: unknown, surroundings: Surroundings): CheckedOptions {
+  const candidate: unknown = Value.Default(OptionsSchema, spelledOut(Value.Clone(given)))
+  if (!Value.Check(OptionsSchema, candidate)) throw new InvalidOptions(firstProblem(candidate))
+  const problem = crossFieldProblem(candidate, surroundings)
+  if (problem !== undefined) throw new InvalidOptions(problem)
+
+  const { dpop, ...rest } = candidate
+  const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
+  const secure = isSecureCookie(candidate)
+  const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
+  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.clients]) Object.freeze(part)
+  return Object.freeze({
+    ...rest,
+    ...(isRecord(dpop) && { dpop: Object.freeze(dpop) }),
+    session: Object.freeze({
+      ...lifetimes,
+      keys: key === undefined ? undefined : readKeys(key),
+      cookieName: cookieName ?? (secure ? `__Host-${plainName}` : plainName),
+      endsWith: endsWith ?? (surroundings.secureSession && !surroundings.session && surroundings.onRequest('session') ? 'session' : undefined),
+      cookie: Object.freeze({ ...cookie, secure })
+    })
+  })
+}
+
+/** A login comes with a logout, and `dpop: true` means what it says with all its defaults. */
+function spelledOut (given: unknown): unknown {
+  if (!isRecord(given)) return given
+  return { ...(given.login !== undefined && { logout: {} }), ...given, ...(given.dpop === true && { dpop: {} }) }
+}
+
+/** Whether the option holds the app's own dispatcher, and not options for ours. */
+export function isDispatcher (backchannel: Options['backchannel']): backchannel is Dispatcher {
+  return backchannel !== undefined && 'dispatch' in backchannel
+}
+
+function firstProblem (candidate: unknown): string {
+  const errors = Value.Errors(OptionsSchema, candidate)
+  const unknown = errors.find((error) => error.keyword === 'additionalProperties')
+  if (unknown?.keyword === 'additionalProperties') {
+    const paths = unknown.params.additionalProperties.map((name) => dotted(`${unknown.instancePath}/${name}`))
+    return `${paths.join(', ')}: no such option. Remove it, or see the README for its name`
+  }
+  const [first] = errors
+  if (first?.keyword === 'required') {
+    const paths = first.params.requiredProperties.map((name) => dotted(`${first.instancePath}/${name}`))
+    return `${paths.join(', ')} ${paths.length > 1 ? 'are' : 'is'} required`
+  }
+  const allowed = errors.flatMap((error) => error.instancePath === first?.instancePath && error.keyword === 'const' ? [`'${String(error.params.allowedValue)}'`] : [])
+  const message = allowed.length > 0 ? `must be one of ${allowed.join(', ')}` : first?.message ?? 'are wrong'
+  return `${dotted(first?.instancePath ?? '') || 'the options'} ${message}`
+}
+
+function dotted (instancePath: string): string {
+  return instancePath.slice(1).replaceAll('/', '.')
+}
+
+function crossFieldProblem (options: Options, surroundings: Surroundings): string | undefined {
+  const { secureSession, onRequest, names, clients } = surroundings
+  if (names.includes(options.name)) return `name must differ from the other registrations' (${names.join(', ')})`
+  const { issuer, metadata, login, logout, session } = options
+  if (!issuer === !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
+  if (!options.clientSecret === !options.clientAuthentication) {
+    return 'clientSecret or clientAuthentication is required: one of the two, so that the client authenticates in one way only'
+  }
+  const urls = {
+    issuer,
+    'login.callbackUri': login?.callbackUri,
+    'logout.postLogoutRedirectUri': logout?.postLogoutRedirectUri,
+    'metadata.issuer': metadata?.issuer
+  }
+  const endpoint = insecureEndpoint(metadata ?? {})
+  const insecure = Object.entries(urls).find(([, url]) => url !== undefined && !isSecureUrl(url))?.[0] ?? (endpoint && `metadata.${endpoint}`)
+  if (insecure !== undefined) return `${insecure} must be an absolute https URL (plain http only on loopback)`
+  if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {
+    return `session.endsWith: there is no session of @fastify/secure-session named ${session.endsWith}. Register that before, with this sessionName`
+  }
+  return loginProblem(options) ?? requestsProblem(options, clients) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
+}
+
+function loginProblem ({ login, logout, metadata }: Options): string | undefined {
+  if (!login) return undefined
+  const callbackPath = new URL(login.callbackUri).pathname
+  if (new Set([callbackPath, login.startRedirectPath, logout?.path]).size < 3) {
+    return 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ: each is a route'
+  }
+  if (metadata && !metadata.authorization_endpoint) return 'metadata.authorization_endpoint is required with login'
+  if (metadata && !metadata.pushed_authorization_request_endpoint && (login.pushedAuthorizationRequests || metadata.require_pushed_authorization_requests)) {
+    return 'metadata.pushed_authorization_request_endpoint is required where authorization requests are pushed'
+  }
+  if (!login.saveTokens && !login.onTokens) return 'login.onTokens is required where login.saveTokens is false: nobody else takes the tokens'
+  if (login.saveTokens && login.onTokens) return 'login.onTokens is only called where login.saveTokens is false; use login.onLogin'
+  return undefined
+}
+
+function keyProblem ({ session: { key }, login, dpop }: Options, { session, secureSession, tokenStore }: Surroundings): string | undefined {
+  if (key === undefined) {
+    const sealsLogin = login !== undefined && Boolean(dpop)
+    const hasStore = session || tokenStore
+    if (secureSession || (hasStore && !sealsLogin)) return undefined
+    return `session.key is required${hasStore ? ' with login and dpop, for the key of a login that is under way' : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
+  }
+  const keys = Array.isArray(key) ? key : [key]
+  if (keys.length === 0) return 'session.key must hold at least one key'
+  const bad = keys.findIndex((one) => readKey(one)?.length !== 32)
+  if (bad === -1) return undefined
+  return `session.key${Array.isArray(key) ? `.${bad}` : ''} must be 32 bytes, as Buffer, base64 or hex text`
+}
+
+function readKeys (key: NonNullable<Options['session']['key']>): Buffer[] {
+  return (Array.isArray(key) ? key : [key]).flatMap((one) => readKey(one) ?? [])
+}
+
+function readKey (key: unknown): Buffer | undefined {
+  if (key instanceof Uint8Array) return Buffer.from(key)
+  if (typeof key !== 'string') return undefined
+  if (/^[\da-f]{64}$/i.test(key)) return Buffer.from(key, 'hex')
+  // Node's decoder skips what is no base64: a passphrase would lose characters without a word.
+  return /^[\w+/-]{43}=?$/.test(key) ? Buffer.from(key, 'base64') : undefined
+}
+
+function isSecureCookie ({ login, session }: Options): boolean {
+  return session.cookie.secure ?? !(login && isPlainLoopback(login.callbackUri))
+}
+
+/** What would make browsers drop the cookie without a word (RFC 6265bis §4.1.3.2, §5.7). */
+function cookieProblem (options: Options): string | undefined {
+  const { cookieName, cookie } = options.session
+  const secure = isSecureCookie(options)
+  const prefixed = cookieName === undefined ? secure : /^__host-/i.test(cookieName)
+  if (prefixed && (cookie.domain !== undefined || cookie.path !== '/' || !secure)) {
+    return 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName a name without __Host-, or leave these out'
+  }
+  if (/^__secure-/i.test(cookieName ?? '') && !secure) return 'session.cookieName: a __Secure- cookie needs secure'
+  if (cookie.sameSite === 'none' && !secure) return 'session.cookie.sameSite: none needs secure'
+  return undefined
+}

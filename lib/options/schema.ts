@@ -1,0 +1,150 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ClientAuth } from 'oauth4webapi'
+import { type Static, type TSchema, Type } from 'typebox'
+import type { Agent, Dispatcher } from 'undici'
+import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from '../tokens/events.ts'
+import type { ExtraParameters } from '../tokens/extra-parameters.ts'
+import type { EditableRequest, OutgoingRequest } from '../tokens/outgoing-request.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
+
+/*
+ * The options: one schema, and the only place with defaults. The table in the README and `types/options.ts` are written
+ * from it by `npm run docs`. What the schema cannot say (rules across fields) is in `options-check.ts`.
+ */
+
+/** What DPoP keys sign with: elliptic curves only, since an RSA key would fill half of a cookie. */
+const Algorithm = Type.Union([Type.Literal('ES256'), Type.Literal('ES384'), Type.Literal('ES512'), Type.Literal('Ed25519'), Type.Literal('EdDSA')], { default: 'ES256' })
+
+/** The metadata of an authorization server, by hand (RFC 8414 §2); members not named here are ignored. */
+const Metadata = Type.Object({
+  issuer: Type.String({ description: 'The issuer, exactly as it stands in id_tokens.' }),
+  token_endpoint: Type.String({ description: 'Where tokens come from.' }),
+  authorization_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log in; needed with `login`.' })),
+  revocation_endpoint: Type.Optional(Type.String({ description: 'Where tokens are revoked (RFC 7009).' })),
+  pushed_authorization_request_endpoint: Type.Optional(Type.String({ description: 'Where authorization requests are pushed to (RFC 9126).' })),
+  require_pushed_authorization_requests: Type.Optional(Type.Boolean({ description: 'Whether the provider takes no others.' })),
+  end_session_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log out (OpenID Connect RP-Initiated Logout).' })),
+  mtls_endpoint_aliases: Type.Optional(Type.Object({
+    token_endpoint: Type.Optional(Type.String({ description: 'In place of `token_endpoint`.' })),
+    revocation_endpoint: Type.Optional(Type.String({ description: 'In place of `revocation_endpoint`.' })),
+    pushed_authorization_request_endpoint: Type.Optional(Type.String({ description: 'In place of `pushed_authorization_request_endpoint`.' }))
+  }, { description: 'Where `tlsClientAuth` finds endpoints that ask for a certificate (RFC 8705 §5).' })),
+  id_token_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What id_tokens are signed with; `RS256` where it is left out.' })),
+  dpop_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What proofs may be signed with (RFC 9449); with it, `dpop.alg` is checked at boot.' })),
+  authorization_response_iss_parameter_supported: Type.Optional(Type.Boolean({ description: 'Whether the callback must name the issuer (RFC 9207).' }))
+}, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
+
+const Session = Type.Object({
+  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated. With `login` and `dpop` also beside a store: it seals the key of a login that is under way.' })),
+  cookieName: Type.Optional(Type.String({ pattern: '^[\\w-]+$', description: '`__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`.' })),
+  cookie: Type.Object({
+    domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),
+    path: Type.String({ default: '/', description: 'Other than `/` only with a `cookieName` without `__Host-`.' }),
+    sameSite: Type.Union([Type.Literal('lax'), Type.Literal('strict'), Type.Literal('none')], { default: 'lax', description: 'RFC 6265bis §5.6.7. `strict` loses the session on the way back from the login page.' }),
+    secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http on loopback.' }))
+  }, { default: {}, additionalProperties: false, description: 'Attributes of the cookie. It is always HttpOnly.' }),
+  maxCookieBytes: Type.Integer({ default: 8000, minimum: 1000, maximum: 32_768, description: 'The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md.' }),
+  inactivityDuration: seconds({ default: 86_400, description: 'Ends a session that was not used for so long.' }),
+  absoluteDuration: seconds({ default: 604_800, description: 'Ends a session so long after its login.' }),
+  endsWith: Type.Optional(Type.String({ minLength: 1, description: 'The `sessionName` of the app\'s own @fastify/secure-session, registered before: where the app deletes that session, the tokens end with it. Default: `session`, where there is such a one.' }))
+}, { default: {}, additionalProperties: false, description: 'The session cookie.' })
+
+const Login = Type.Object({
+  callbackUri: Type.String({ description: 'Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route.' }),
+  scope: Type.Array(Type.String({ minLength: 1 }), { description: 'What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token.' }),
+  resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })], { description: 'The APIs to ask for (RFC 8707): absolute URIs without a fragment. The login\'s own token is for the first of them; `request.accessToken({ resource })` gives those of the others.' })),
+  parameters: Type.Optional(extraParameters<FastifyRequest>({ description: 'What else the authorization request holds: `audience`, `prompt`, `acr_values`, `login_hint`… A function makes them for each request; what it takes from that is the browser\'s to say.' })),
+  startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up.' }),
+  pushedAuthorizationRequests: Type.Boolean({ default: false, description: 'Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider\'s metadata says `require_pushed_authorization_requests`.' }),
+  saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
+  onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
+  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. What it throws is the answer, and the session stays: to refuse somebody, call `request.tokens.revoke()` first.' }))
+}, { additionalProperties: false, description: 'Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`.' })
+
+const Logout = Type.Object({
+  path: path({ default: '/auth/logout', description: 'The route that logs out: POST, from a page of the app itself.' }),
+  postLogoutRedirectUri: Type.Optional(Type.String({ description: 'Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`.' }))
+}, { additionalProperties: false, description: 'The logout route; there with `login`, or when given.' })
+
+const Client = Type.Object({
+  scope: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { description: 'What its tokens are for; default: what the provider gives it.' })),
+  resource: Type.Optional(Type.String({ description: 'The API that its tokens are for (RFC 8707): an absolute URI without a fragment.' })),
+  parameters: Type.Optional(parameters({ description: 'What else its token requests hold, such as Auth0\'s `audience`.' })),
+  clientId: Type.Optional(Type.String({ minLength: 1, description: 'Another client than the provider\'s own; comes with `clientSecret` or `clientAuthentication`.' })),
+  clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates that client with `client_secret_basic`.' })),
+  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else that client authenticates.' }))
+}, { additionalProperties: false, description: 'What the client is asked for with, and as whom.' })
+
+const Parameters = Type.Object({
+  code: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To redeem the code of a login (RFC 6749 §4.1.3).' })),
+  refresh: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To refresh (RFC 6749 §6).' })),
+  exchange: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To exchange a token (RFC 8693).' })),
+  revocation: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To revoke a token (RFC 7009).' }))
+}, { additionalProperties: false, description: 'What else the requests to the token service hold, always the same or by a function. What says who the client and the user are cannot be set. For the login: `login.parameters`; for clients: `clients.<name>.parameters`.' })
+
+/** The schema of the plugin's options. All times are in seconds. */
+export const OptionsSchema = Type.Object({
+  issuer: Type.Optional(Type.String({ description: 'The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, RFC 8414). This or `metadata` is required.' })),
+  metadata: Type.Optional(Metadata),
+  clientId: Type.String({ minLength: 1, description: 'The client, as registered at the provider.' }),
+  clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
+  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md.' })),
+  clients: Type.Record(Type.String({ minLength: 1 }), Client, { default: {}, description: 'Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken(\'orders\')`. Their names differ across registrations.' }),
+  dpop: Type.Optional(Type.Union([Type.Object({ alg: Algorithm }, { additionalProperties: false }), Type.Boolean()], { description: '`true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449).' })),
+  parameters: Type.Optional(Parameters),
+  headers: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Headers of the app\'s own for all requests to the token service.' })),
+  tokenRequest: Type.Optional(callback<(request: EditableRequest) => unknown>({ description: 'Sees each request to the token service before the client is authenticated, and may change its `parameters` and `headers`; no credentials are in them. Where it throws, nothing is sent.' })),
+  name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),
+  session: Session,
+  refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
+  refresh: Type.Union([Type.Literal('onRequest'), Type.Literal('preHandler'), Type.Literal('manual')], { default: 'onRequest', description: 'When tokens are refreshed for the whole app, as the first registration says; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for.' }),
+  graceSeconds: seconds({ default: 30, description: 'How long the successor of a spent refresh token is remembered after its cookie has come back.' }),
+  retryAmbiguous: Type.Boolean({ default: false, description: 'Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session.' }),
+  defaultExpiresIn: Type.Optional(seconds({ description: 'The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it.' })),
+  backchannel: Type.Optional(Type.Union([
+    instanceOf<Dispatcher>('an undici Dispatcher', (value) => typeof value === 'object' && value !== null && 'dispatch' in value),
+    Type.Unsafe<Agent.Options>(Type.Object({}))
+  ], { description: 'The HTTP client to the token service: options of an undici Agent, or a Dispatcher of the app (which the app closes). Default: the decorated `app.backchannel`, else an Agent with 10 connections.' })),
+  requestTimeout: seconds({ default: 10, description: 'The deadline of one call to the token service, all of it.' }),
+  login: Type.Optional(Login),
+  logout: Type.Optional(Logout),
+  onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
+  onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
+  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends: by logout, or because its refresh token is dead.' })),
+  clock: callback<() => number>({ default: () => () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
+}, { additionalProperties: false })
+
+function seconds (options: { default?: number, description: string }) {
+  return Type.Number({ ...options, exclusiveMinimum: 0 })
+}
+
+function path (options: { default: string, description: string }) {
+  return Type.String({ ...options, pattern: '^/' })
+}
+
+/** Extra parameters of a request; what is reserved is refused in `requests-check.ts`. */
+function parameters (options: { description: string }) {
+  return Type.Record(Type.String(), Type.String(), options)
+}
+
+function extraParameters<About> (options: { description: string }) {
+  return Type.Union([callback<Extract<ExtraParameters<About>, (about: About) => unknown>>({ description: '' }), Type.Record(Type.String(), Type.String())], options)
+}
+
+function key (options: { description: string }) {
+  return Type.Unsafe<string | Buffer | Array<string | Buffer>>({ ...options })
+}
+
+function callback<Callback> (options: { description: string, default?: () => Callback }) {
+  return instanceOf<Callback>('a function', (value) => typeof value === 'function', options)
+}
+
+function instanceOf<Instance> (expected: string, check: (value: unknown) => boolean, options: TSchema = {}) {
+  return Type.Refine(Type.Unsafe<Instance>(options), check, () => `must be ${expected}`)
+}
+
+/** @see RFC 9449 §4.2, RFC 7518 §3.1, RFC 9864 */
+export type DpopAlgorithm = Static<typeof Algorithm>
+
+/** What was given, with every default filled in. */
+export type Options = Static<typeof OptionsSchema>

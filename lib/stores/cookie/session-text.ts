@@ -1,0 +1,67 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { TokenSet } from '../../tokens/token-set.ts'
+import { pack, unpack } from './pack.ts'
+import type { CookieSeal } from '../seal.ts'
+import { OpenedCookies } from './opened-cookies.ts'
+
+/** A session as it is sealed. The provider is in it, so that nothing opens under another name. */
+export interface Session {
+  readonly provider: string
+  /** Seconds since the epoch of the last write; `session.inactivityDuration` counts from here. */
+  readonly usedAt: number
+  readonly tokens: TokenSet
+}
+
+/** A session as it was opened. */
+export interface OpenedSession extends Session {
+  /** It is to be sealed again, before its key is removed. */
+  readonly isOfOldKey: boolean
+}
+
+/**
+ * Sessions as texts, `<due at>.<key id>.<sealed>`. The first two are a hint in clear: they say when it is worth to open
+ * the third, and whoever tampers with them changes when, and never what.
+ */
+export class SealedSessions {
+  readonly #seal: CookieSeal
+  readonly #opened: OpenedCookies<OpenedSession>
+
+  constructor (seal: CookieSeal, clock: () => number) {
+    this.#seal = seal
+    this.#opened = new OpenedCookies(clock)
+  }
+
+  /** @param dueAt - seconds since the epoch from which on the session wants to be opened at every request. */
+  seal (session: Session, dueAt: number): string {
+    const sealed = this.#seal.seal({ ...session, tokens: pack(session.tokens) })
+    return `${Math.floor(dueAt)}.${this.#seal.keyId}.${sealed}`
+  }
+
+  /** From when on it is worth to open this text: at once, if another key has sealed it. */
+  dueAt (text: string): number {
+    const end = text.indexOf('.')
+    return text.startsWith(`.${this.#seal.keyId}.`, end) ? Number(text.slice(0, end)) : 0
+  }
+
+  /** `undefined` for whatever does not open, and for a session of another provider. What was opened before is not opened again. */
+  open (text: string, provider: string, log: FastifyBaseLogger): OpenedSession | undefined {
+    const sealed = text.slice(text.indexOf('.', text.indexOf('.') + 1) + 1)
+    const session = this.#opened.get(sealed) ?? this.#unseal(sealed, log)
+    return session?.provider === provider ? session : undefined
+  }
+
+  /** Ends what is remembered of a session. */
+  forget (sessionId: string): void {
+    this.#opened.forget(sessionId)
+  }
+
+  #unseal (sealed: string, log: FastifyBaseLogger): OpenedSession | undefined {
+    const { content, isOfOldKey = false } = this.#seal.open(sealed, log) ?? {}
+    const { provider, usedAt, tokens: packed } = content ?? {}
+    const tokens = typeof packed === 'string' ? unpack(packed) : undefined
+    if (tokens === undefined || typeof provider !== 'string' || typeof usedAt !== 'number') return undefined
+    const session = { provider, usedAt, tokens, isOfOldKey }
+    this.#opened.remember(sealed, session)
+    return session
+  }
+}

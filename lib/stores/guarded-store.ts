@@ -1,0 +1,102 @@
+import { hasCode, HeadersSent, StoreFailed } from '../errors.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
+import type { StoreContext, TokenStore } from './token-store.ts'
+
+/** A store as one request meets it: its failures have a name, and nothing is written that could not reach the browser any more. */
+export class StoreAccess {
+  readonly #store: TokenStore
+  readonly #context: StoreContext
+
+  constructor (store: TokenStore, context: StoreContext) {
+    this.#store = store
+    this.#context = context
+  }
+
+  get dueAt (): number | undefined {
+    return this.#store.dueAt?.(this.#context)
+  }
+
+  get ignoresContext (): boolean {
+    return this.#store.ignoresContext ?? false
+  }
+
+  get isEndedByApp (): boolean {
+    return this.#store.endedByApp?.(this.#context) ?? false
+  }
+
+  /** Whether it is on its way to the browser that the session changes, and in no place where others could have changed it. */
+  get writesResponse (): boolean {
+    return this.#store.writesResponse ?? false
+  }
+
+  /** `false` once the headers are sent, where the session is in a cookie. */
+  get isWritable (): boolean {
+    const { reply } = this.#context
+    return !this.writesResponse || !(reply.sent || reply.raw.headersSent)
+  }
+
+  /** @throws FST_TOKEN_HEADERS_SENT */
+  checkWritable (): void {
+    if (!this.isWritable) throw new HeadersSent()
+  }
+
+  /** @throws FST_TOKEN_STORE_FAILED */
+  async read (): Promise<TokenSet | null> {
+    return await this.#named('read', () => this.#store.get(this.#context)) ?? null
+  }
+
+  /** @throws FST_TOKEN_STORE_FAILED, or what the store throws with a code of this plugin. */
+  async write (tokens: TokenSet): Promise<void> {
+    await this.#named('write', () => this.#store.set(this.#context, tokens))
+  }
+
+  /** @throws FST_TOKEN_STORE_FAILED */
+  async clear (): Promise<void> {
+    await this.#named('clear', () => this.#store.clear(this.#context))
+  }
+
+  /** Writes what a later request can write as well: a failure is only logged. */
+  async tryWrite (tokens: TokenSet): Promise<void> {
+    if (this.isWritable) await this.attempt(() => this.write(tokens))
+  }
+
+  async tryTouch (): Promise<void> {
+    await this.attempt(() => this.#named('write', () => this.#store.touch?.(this.#context)))
+  }
+
+  /** Clears a session, and no other one that may be there by now. */
+  async tryClear (sessionId: string): Promise<void> {
+    if (!this.isWritable) return
+    await this.attempt(async () => {
+      if (this.writesResponse || (await this.read())?.sessionId === sessionId) await this.clear()
+    })
+  }
+
+  /** Takes back what was put on the response, if that is where the session goes: the browser has or gets a newer one. */
+  retract (): void {
+    if (this.writesResponse) this.#store.retract?.(this.#context)
+  }
+
+  /** Takes back what was written of a session that has ended meanwhile. */
+  async undo (sessionId: string): Promise<void> {
+    if (this.#store.retract === undefined) return await this.tryClear(sessionId)
+    await this.attempt(async () => await this.#store.retract?.(this.#context))
+  }
+
+  async #named<Result> (verb: string, access: () => Promise<Result> | Result): Promise<Result> {
+    try {
+      return await access()
+    } catch (error) {
+      throw hasCode(error) ? error : new StoreFailed(verb, { cause: error })
+    }
+  }
+
+  /** What a later request can make good. */
+  async attempt (access: () => Promise<void>): Promise<void> {
+    try {
+      await access()
+    } catch (error) {
+      this.#context.request.log.error({ err: error }, 'The token store failed; a later request tries again')
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import secureSession from '@fastify/secure-session'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { isRecord } from '../tokens/token-set.ts'
+
+/** What was sealed. */
+export interface Opened {
+  readonly content: Record<string, unknown>
+  /** It was sealed with a key that is no longer the first: to be sealed again before that key is removed. */
+  readonly isOfOldKey: boolean
+}
+
+/** Seals what goes into the cookie, and opens what comes back. */
+export interface CookieSeal {
+  /** Tells, in clear, the key that seals now from the others; empty where the keys are the app's own. */
+  readonly keyId: string
+  seal (content: Record<string, unknown>): string
+  /** `undefined` for whatever does not open: broken, of another key, or none of ours. */
+  open (sealed: string, log: FastifyBaseLogger): Opened | undefined
+}
+
+/** The end of what is sealed: its nonce, 24 random bytes, different each time. */
+const NONCE_LENGTH = 32
+
+/** Nothing else: decoders skip what is no base64, so one and the same session would open under any number of texts. */
+const SEALED = /^[\w-]+\.[\w-]{32}$/
+
+/** secure-session's own limit is pushed back by every write, so it is not the one that counts: see `session.absoluteDuration`. */
+const TEN_YEARS = 315_360_000
+
+/**
+ * @fastify/secure-session as a seal (libsodium's secretbox): with keys of our own, in a context of its own, so that no
+ * route pays for its hooks; without keys, with those of the app's own registration.
+ */
+export async function cookieSeal (fastify: FastifyInstance, keys: Buffer[] | undefined, sessionName: string): Promise<CookieSeal> {
+  if (keys === undefined) return sealOf(fastify, '')
+  let seal: CookieSeal | undefined
+  await fastify.register(async (context) => {
+    await context.register(secureSession, { key: keys, sessionName, cookieName: sessionName, expiry: TEN_YEARS })
+    seal = sealOf(context, keyIdOf(keys), sessionName)
+  })
+  if (seal === undefined) throw new Error('@fastify/secure-session could not be registered')
+  return seal
+}
+
+function sealOf (context: FastifyInstance, keyId: string, sessionName?: string): CookieSeal {
+  return {
+    keyId,
+    // secure-session's "cipher;nonce" in base64 would be percent-encoded in a cookie, a third of it for nothing.
+    seal (content) {
+      const sealed = context.encodeSecureSession(context.createSecureSession({ ...content }), sessionName)
+      return sealed.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '').replace(';', '.')
+    },
+    open (sealed, log) {
+      if (!SEALED.test(sealed)) return undefined
+      const session = context.decodeSecureSession(sealed.replace('.', ';'), log, sessionName)
+      const content: unknown = session?.data()
+      return isRecord(content) ? { content, isOfOldKey: session?.changed === true } : undefined
+    }
+  }
+}
+
+/** The nonce of what is sealed: as hard to guess as the rest of it. */
+export function nonceOf (sealed: string): string {
+  return sealed.slice(-NONCE_LENGTH)
+}
+
+/** A few bits of a hash: enough to tell a handful of keys apart, and of no use to anybody. */
+function keyIdOf ([first = Buffer.alloc(0)]: Buffer[]): string {
+  return createHash('sha256').update('fastify-token-management key id').update(first).digest('base64url').slice(0, 4)
+}

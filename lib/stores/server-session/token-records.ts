@@ -1,0 +1,80 @@
+import type { FastifyRequest } from 'fastify'
+import { LRUCache } from 'lru-cache'
+import { isRecord, type TokenSet } from '../../tokens/token-set.ts'
+import type { CookieSeal } from '../seal.ts'
+import { sessionRecords } from './fastify-session.ts'
+import { SessionTimes, type SessionTimesSettings } from '../session-times.ts'
+
+export interface TokenRecordsSettings extends SessionTimesSettings {
+  /** Of the provider. */
+  readonly name: string
+  readonly seal: CookieSeal | undefined
+  readonly clock: () => number
+}
+
+/** What a record holds; sealed, where there is a key. */
+interface Content {
+  readonly provider: string
+  /** Seconds since the epoch of the last write. */
+  readonly usedAt: number
+  readonly tokens: TokenSet
+}
+
+/** What was read. */
+export interface TokenRecord {
+  readonly tokens: TokenSet
+  /** Its use is to be written down, or it is to be sealed again before its key is removed. */
+  readonly isToBeWritten: boolean
+}
+
+/** Of how many sessions is remembered when something is due, so that the store is not asked at every request. */
+const MAX_HINTS = 20_000
+
+/** The tokens of one provider in the store of @fastify/session, by ids that never leave the server. */
+export class TokenRecords {
+  readonly #settings: TokenRecordsSettings
+  readonly #times: SessionTimes
+  readonly #hints = new LRUCache<string, number>({ max: MAX_HINTS })
+
+  constructor (settings: TokenRecordsSettings) {
+    this.#settings = settings
+    this.#times = new SessionTimes(settings)
+  }
+
+  /** `undefined` for what is not there, is over, or does not open. */
+  async read (request: FastifyRequest, id: string): Promise<TokenRecord | undefined> {
+    const { name, seal, clock } = this.#settings
+    const record = await sessionRecords.read(request, id)
+    if (!isRecord(record)) return undefined
+    const { content, isOfOldKey = false } = seal === undefined ? record : seal.open(String(record.content), request.log) ?? {}
+    if (!isContent(content) || content.provider !== name || clock() >= this.#times.endOf(content)) return undefined
+    this.#hints.set(id, this.#times.dueAt(content))
+    return { tokens: content.tokens, isToBeWritten: isOfOldKey === true || clock() >= this.#times.rollAt(content) }
+  }
+
+  async write (request: FastifyRequest, id: string, tokens: TokenSet): Promise<void> {
+    const { name, seal, clock } = this.#settings
+    const content: Content = { provider: name, usedAt: Math.floor(clock()), tokens }
+    const end = this.#times.endOf(content)
+    const maxAge = Math.ceil((end - content.usedAt) * 1000)
+    await sessionRecords.write(request, id, {
+      cookie: { expires: new Date(end * 1000), maxAge, originalMaxAge: maxAge },
+      content: seal === undefined ? content : seal.seal({ ...content })
+    })
+    this.#hints.set(id, this.#times.dueAt(content))
+  }
+
+  async destroy (request: FastifyRequest, id: string): Promise<void> {
+    this.#hints.delete(id)
+    await sessionRecords.destroy(request, id)
+  }
+
+  /** As far as this process knows. Where another one has written since, it is only looked at sooner. */
+  dueAt (id: string): number | undefined {
+    return this.#hints.get(id)
+  }
+}
+
+function isContent (content: unknown): content is Content {
+  return isRecord(content) && typeof content.provider === 'string' && typeof content.usedAt === 'number' && isRecord(content.tokens)
+}

@@ -1,0 +1,305 @@
+import Fastify from 'fastify'
+import { inspect } from 'node:util'
+import { test } from 'tap'
+import { Agent, MockAgent } from 'undici'
+import { checkOptions } from '../../lib/options/check.ts'
+import { OptionsSchema } from '../../lib/options/schema.ts'
+import { clientSecretPost, tokenManagement } from '../../lib/index.ts'
+
+const issuer = 'https://idp.example.com'
+const secret = 'a-client-secret'
+const key = Buffer.alloc(32, 'k')
+const base = { issuer, clientId: 'web', clientSecret: secret, session: { key } }
+const login = { callbackUri: 'https://app.example.com/auth/callback', scope: ['openid'] }
+const metadata = { issuer, token_endpoint: `${issuer}/token`, authorization_endpoint: `${issuer}/authorize` }
+const alone = { session: false, secureSession: false, tokenStore: false, onRequest: () => false, names: [], clients: [] }
+
+/** Registers as an app written in JavaScript may: with anything as options. */
+async function bootProblem (options: unknown): Promise<Error> {
+  const app = Fastify()
+  try {
+    await app.register(async (context) => { await Reflect.apply(tokenManagement, undefined, [context, options]) })
+  } catch (error) {
+    if (error instanceof Error) return error
+  } finally {
+    await app.close()
+  }
+  throw new Error('The app has booted')
+}
+
+interface Wrong { title: string, options: unknown, says: string | RegExp }
+
+function without<Key extends keyof typeof base> (name: Key): Omit<typeof base, Key> {
+  const { [name]: _, ...rest } = base
+  return rest
+}
+
+function withSession (session: object): unknown {
+  return { ...base, session: { key, ...session } }
+}
+
+const shapes: Wrong[] = [
+  { title: 'no options at all', options: undefined, says: 'the options must be object' },
+  { title: 'options that are no object', options: [], says: 'the options must be object' },
+  { title: 'an unknown option', options: { ...base, clientID: 'web' }, says: 'clientID: no such option. Remove it' },
+  { title: 'an unknown option further down', options: withSession({ ttl: 5 }), says: 'session.ttl: no such option' },
+  { title: 'an unknown attribute of the cookie', options: withSession({ cookie: { httpOnly: false } }), says: 'session.cookie.httpOnly: no such option' },
+  { title: 'an unknown option of the login', options: { ...base, login: { ...login, callbackURI: 'x' } }, says: 'login.callbackURI: no such option' },
+  { title: 'an unknown option of the logout', options: { ...base, logout: { url: '/' } }, says: 'logout.url: no such option' },
+  { title: 'no clientId', options: without('clientId'), says: 'clientId is required' },
+  { title: 'an empty clientId', options: { ...base, clientId: '' }, says: 'clientId must not have fewer than 1 characters' },
+  { title: 'an empty clientSecret', options: { ...base, clientSecret: '' }, says: 'clientSecret must not have fewer than 1 characters' },
+  { title: 'a clientAuthentication that is no function', options: { ...without('clientSecret'), clientAuthentication: 'client_secret_post' }, says: 'clientAuthentication must be a function' },
+  { title: 'a name that fits no cookie', options: { ...base, name: 'a b' }, says: /: name must match pattern/ },
+  { title: 'a number as text', options: { ...base, refreshBeforeExpiration: '60' }, says: 'refreshBeforeExpiration must be number' },
+  { title: 'a negative refreshBeforeExpiration', options: { ...base, refreshBeforeExpiration: -1 }, says: 'refreshBeforeExpiration must be >= 0' },
+  { title: 'a requestTimeout of 0', options: { ...base, requestTimeout: 0 }, says: 'requestTimeout must be > 0' },
+  { title: 'an endless requestTimeout', options: { ...base, requestTimeout: Infinity }, says: 'requestTimeout must be number' },
+  { title: 'a graceSeconds of 0', options: { ...base, graceSeconds: 0 }, says: 'graceSeconds must be > 0' },
+  { title: 'a retryAmbiguous that is no boolean', options: { ...base, retryAmbiguous: 'yes' }, says: 'retryAmbiguous must be boolean' },
+  { title: 'a negative defaultExpiresIn', options: { ...base, defaultExpiresIn: -1 }, says: 'defaultExpiresIn must be > 0' },
+  { title: 'a refresh that is no hook', options: { ...base, refresh: 'onSend' }, says: "refresh must be one of 'onRequest', 'preHandler', 'manual'" },
+  { title: 'a backchannel that is no dispatcher and no options', options: { ...base, backchannel: 5 }, says: 'backchannel must be an undici Dispatcher' },
+  { title: 'callbacks that are no functions', options: { ...base, onRefreshed: true }, says: 'onRefreshed must be a function' },
+  { title: 'a clock that is no function', options: { ...base, clock: 0 }, says: 'clock must be a function' },
+  { title: 'a dpop with RSA', options: { ...base, dpop: { alg: 'RS256' } }, says: "dpop.alg must be one of 'ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA'" },
+  { title: 'a dpop that is only a name', options: { ...base, dpop: 'ES256' }, says: 'dpop must be object' },
+  { title: 'a session that is no object', options: { ...base, session: null }, says: 'session must be object' },
+  { title: 'a cookieName that is none', options: withSession({ cookieName: 'a;b' }), says: /session\.cookieName must match pattern/ },
+  { title: 'an unknown sameSite', options: withSession({ cookie: { sameSite: 'Lax' } }), says: "session.cookie.sameSite must be one of 'lax', 'strict', 'none'" },
+  { title: 'a session that is over at once', options: withSession({ inactivityDuration: 0 }), says: 'session.inactivityDuration must be > 0' },
+  { title: 'login without callbackUri', options: { ...base, login: { scope: ['openid'] } }, says: 'login.callbackUri is required' },
+  { title: 'an empty login', options: { ...base, login: {} }, says: 'login.callbackUri, login.scope are required' },
+  { title: 'a scope as text', options: { ...base, login: { ...login, scope: 'openid' } }, says: 'login.scope must be array' },
+  { title: 'an empty scope', options: { ...base, login: { ...login, scope: ['openid', ''] } }, says: 'login.scope.1 must not have fewer than 1 characters' },
+  { title: 'a startRedirectPath that is no path', options: { ...base, login: { ...login, startRedirectPath: 'login' } }, says: /login\.startRedirectPath must match pattern "\^\/"/ },
+  { title: 'metadata without a token endpoint', options: { ...without('issuer'), metadata: { issuer } }, says: 'metadata.token_endpoint is required' }
+]
+
+const rules: Wrong[] = [
+  { title: 'neither issuer nor metadata', options: without('issuer'), says: 'issuer or metadata is required: one of the two' },
+  { title: 'issuer and metadata together', options: { ...base, metadata }, says: 'issuer or metadata is required: one of the two' },
+  { title: 'neither clientSecret nor clientAuthentication', options: without('clientSecret'), says: 'clientSecret or clientAuthentication is required: one of the two' },
+  { title: 'R3 clientSecret and clientAuthentication together', options: { ...base, clientAuthentication: clientSecretPost(secret) }, says: 'so that the client authenticates in one way only' },
+  { title: 'an issuer that is no URL', options: { ...base, issuer: 'idp.example.com' }, says: 'issuer must be an absolute https URL' },
+  { title: 'R1 a plain http issuer', options: { ...base, issuer: 'http://idp.example.com' }, says: 'issuer must be an absolute https URL (plain http only on loopback)' },
+  { title: 'R1 an issuer whose host only begins like loopback', options: { ...base, issuer: 'http://127.0.0.1.example.com' }, says: 'issuer must be an absolute https URL' },
+  { title: 'a plain http callbackUri', options: { ...base, login: { ...login, callbackUri: 'http://app.example.com/cb' } }, says: 'login.callbackUri must be an absolute https URL' },
+  { title: 'a callbackUri that is a path', options: { ...base, login: { ...login, callbackUri: '/cb' } }, says: 'login.callbackUri must be an absolute https URL' },
+  { title: 'a plain http postLogoutRedirectUri', options: { ...base, logout: { postLogoutRedirectUri: 'http://app.example.com/' } }, says: 'logout.postLogoutRedirectUri must be an absolute https URL' },
+  ...['issuer', 'token_endpoint', 'authorization_endpoint', 'revocation_endpoint', 'end_session_endpoint'].map((name) => ({
+    title: `R1 a plain http ${name} in the metadata`,
+    options: { ...without('issuer'), metadata: { ...metadata, [name]: 'http://idp.example.com/x' } },
+    says: `metadata.${name} must be an absolute https URL`
+  })),
+  ...['token_endpoint', 'revocation_endpoint', 'pushed_authorization_request_endpoint'].map((name) => ({
+    title: `R1 a plain http ${name} among the aliases for mutual TLS in the metadata`,
+    options: { ...without('issuer'), metadata: { ...metadata, mtls_endpoint_aliases: { [name]: 'http://idp.example.com/x' } } },
+    says: `metadata.mtls_endpoint_aliases.${name} must be an absolute https URL`
+  })),
+  { title: 'routes of login and logout that are one', options: { ...base, login: { ...login, startRedirectPath: '/auth/logout' } }, says: 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ' },
+  { title: 'a login that starts where it comes back', options: { ...base, login: { ...login, startRedirectPath: '/auth/callback' } }, says: 'must differ: each is a route' },
+  { title: 'login without an authorization_endpoint in the metadata', options: { ...without('issuer'), login, metadata: { issuer, token_endpoint: `${issuer}/token` } }, says: 'metadata.authorization_endpoint is required with login' },
+  ...[{ login: { ...login, pushedAuthorizationRequests: true } }, { login, metadata: { ...metadata, require_pushed_authorization_requests: true } }].map((more) => ({
+    title: 'pushed authorization requests without an endpoint in the metadata',
+    options: { ...without('issuer'), metadata, ...more },
+    says: 'metadata.pushed_authorization_request_endpoint is required where authorization requests are pushed'
+  })),
+  { title: 'tokens of a login that nobody takes', options: { ...base, login: { ...login, saveTokens: false } }, says: 'login.onTokens is required where login.saveTokens is false' },
+  { title: 'onTokens that is never called', options: { ...base, login: { ...login, onTokens () {} } }, says: 'use login.onLogin' },
+  { title: 'a client with an unknown option', options: { ...base, clients: { orders: { audience: 'x' } } }, says: 'clients.orders.audience: no such option' },
+  { title: 'R29 a client whose resource has a fragment', options: { ...base, clients: { orders: { resource: 'https://api.example.com/#a' } } }, says: 'clients.orders.resource must be an absolute URI without a fragment' },
+  { title: 'a client of its own without a secret', options: { ...base, clients: { orders: { clientId: 'machine' } } }, says: 'clients.orders: clientId comes with one of clientSecret and clientAuthentication' },
+  { title: 'a client with two secrets', options: { ...base, clients: { orders: { clientId: 'machine', clientSecret: secret, clientAuthentication: clientSecretPost(secret) } } }, says: 'clients.orders: clientId comes with one of' },
+  { title: 'a client whose secret is nobody\'s', options: { ...base, clients: { orders: { clientSecret: secret } } }, says: 'clients.orders: clientId comes with one of' },
+  { title: 'a client with a reserved parameter', options: { ...base, clients: { orders: { parameters: { grant_type: 'password' } } } }, says: 'clients.orders.parameters.grant_type is set by this plugin itself' },
+  ...[['no URI', 'orders'], ['a fragment', `${issuer}/#a`]].map(([what, resource]) => ({ title: `R29 a login for a resource with ${what}`, options: { ...base, login: { ...login, resource: [issuer, resource] } }, says: 'login.resource must be an absolute URI without a fragment' })),
+  { title: 'an empty list of resources', options: { ...base, login: { ...login, resource: [] } }, says: 'login.resource' },
+  { title: 'a reserved parameter of the login', options: { ...base, login: { ...login, parameters: { redirect_uri: issuer } } }, says: 'login.parameters.redirect_uri is set by this plugin itself' },
+  { title: 'a parameter of the login that has an option', options: { ...base, login: { ...login, parameters: { scope: 'openid' } } }, says: 'login.parameters.scope is set by this plugin itself' },
+  { title: 'a reserved parameter of the refresh', options: { ...base, parameters: { code: { audience: 'x' }, refresh: { client_secret: 'x' } } }, says: 'parameters.refresh.client_secret is set by this plugin itself' },
+  { title: 'parameters of nothing', options: { ...base, parameters: { login: {} } }, says: 'parameters.login: no such option' },
+  { title: 'a parameter that is no text', options: { ...base, parameters: { code: { max_age: 5 } } }, says: 'parameters.code' },
+  { title: 'a reserved header', options: { ...base, headers: { Authorization: 'Basic x' } }, says: 'headers.authorization is set by this plugin itself' },
+  { title: 'a header that is none', options: { ...base, headers: { 'a b': 'x' } }, says: 'headers must be names and values that HTTP takes' },
+  { title: 'a tokenRequest that is no function', options: { ...base, tokenRequest: {} }, says: 'tokenRequest must be a function' },
+  { title: 'no session key', options: without('session'), says: 'session.key is required: 32 random bytes, from node -e' },
+  { title: 'an empty array of keys', options: { ...base, session: { key: [] } }, says: 'session.key must hold at least one key' },
+  { title: 'a cookie with __Host- and a domain', options: withSession({ cookie: { domain: 'example.com' } }), says: 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName' },
+  { title: 'a cookie with __Host- and a path', options: withSession({ cookie: { path: '/app' } }), says: 'session.cookie: a __Host- cookie has no domain' },
+  { title: 'a cookie named with __Host- that is not secure', options: withSession({ cookieName: '__Host-x', cookie: { secure: false } }), says: 'session.cookie: a __Host- cookie has no domain' },
+  { title: 'a cookie named with __Secure- that is not secure', options: withSession({ cookieName: '__Secure-x', cookie: { secure: false } }), says: 'session.cookieName: a __Secure- cookie needs secure' },
+  { title: 'a cookie named with __Host- on plain http', options: { ...base, session: { key, cookieName: '__Host-x' }, login: { ...login, callbackUri: 'http://localhost:3000/cb' } }, says: 'session.cookie: a __Host- cookie has no domain' },
+  { title: 'SameSite=None without Secure', options: withSession({ cookie: { sameSite: 'none', secure: false } }), says: 'session.cookie.sameSite: none needs secure' }
+]
+
+const badKeys: Wrong[] = [
+  { title: 'a Buffer too short', options: Buffer.alloc(31), says: 'session.key must be 32 bytes, as Buffer, base64 or hex text' },
+  { title: 'a Buffer too long', options: Buffer.alloc(33), says: 'session.key must be 32 bytes' },
+  { title: 'base64 too short', options: Buffer.alloc(31, 's').toString('base64'), says: 'session.key must be 32 bytes' },
+  { title: 'hex too short', options: key.toString('hex').slice(2), says: 'session.key must be 32 bytes' },
+  { title: 'a passphrase', options: 'correct horse battery staple', says: 'session.key must be 32 bytes' },
+  { title: 'a passphrase that is 32 bytes to a careless decoder', options: key.toString('base64').replace('a', 'a !?'), says: 'session.key must be 32 bytes' },
+  { title: 'a number', options: 32, says: 'session.key must be 32 bytes' },
+  { title: 'an array of which one is bad', options: [key, 'too short', key], says: 'session.key.1 must be 32 bytes' }
+].map(({ options, ...rest }) => ({ ...rest, options: { ...base, session: { key: options } } }))
+
+for (const [heading, table] of Object.entries({ 'wrong, missing and unknown options': shapes, 'options that do not go together': rules, 'session keys of a wrong length': badKeys })) {
+  test(`${heading} fail the boot with their path and what was expected`, async (t) => {
+    for (const { title, options, says } of table) {
+      const error = await bootProblem(options)
+      t.match(error, { code: 'FST_TOKEN_INVALID_OPTIONS', statusCode: 500 }, title)
+      t.match(error.message, says, title)
+    }
+  })
+}
+
+test('no secret or key ever stands in an error about the options', async (t) => {
+  const secrets = [secret, key.toString('base64'), key.toString('hex'), key.toString(), 'too short', 'correct horse']
+  for (const { title, options } of [...shapes, ...rules, ...badKeys]) {
+    const error = await bootProblem(options)
+    const text = inspect(error, { depth: Infinity, showHidden: true }) + JSON.stringify(error)
+    for (const one of secrets) t.notOk(text.includes(one), `${title} tells no secret`)
+  }
+})
+
+test('a name that another registration has is refused, naming those there are', async (t) => {
+  t.throws(() => checkOptions({ ...base, name: 'github' }, { ...alone, names: ['default', 'github'] }), {
+    code: 'FST_TOKEN_INVALID_OPTIONS', message: /name must differ from the other registrations' \(default, github\)/
+  })
+})
+
+test('the defaults are those of the schema', async (t) => {
+  const { clock, session, ...rest } = checkOptions(base, alone)
+  t.strictSame(rest, {
+    issuer,
+    clientId: 'web',
+    clientSecret: secret,
+    clients: {},
+    name: 'default',
+    refreshBeforeExpiration: 60,
+    refresh: 'onRequest',
+    graceSeconds: 30,
+    retryAmbiguous: false,
+    requestTimeout: 10
+  })
+  t.strictSame(session, {
+    maxCookieBytes: 8000,
+    inactivityDuration: 86_400,
+    absoluteDuration: 604_800,
+    keys: [key],
+    cookieName: '__Host-tokens',
+    endsWith: undefined,
+    cookie: { path: '/', sameSite: 'lax', secure: true }
+  })
+  t.ok(Math.abs(clock() - Date.now() / 1000) < 60, 'the clock is the system\'s, in seconds')
+})
+
+test('a login fills in its paths and brings a logout; without one there is none', async (t) => {
+  const filled = checkOptions({ ...base, login }, alone)
+  t.match(filled.login, { ...login, startRedirectPath: '/auth/login', saveTokens: true })
+  t.strictSame(filled.logout, { path: '/auth/logout' })
+  t.match(checkOptions({ ...base, login, logout: { path: '/bye' } }, alone).logout, { path: '/bye' })
+  t.equal(checkOptions({ ...base, login: undefined }, alone).logout, undefined)
+})
+
+test('the cookie is named after the provider, and plain only where it cannot be Secure', async (t) => {
+  const nameOf = (more: object) => checkOptions({ ...base, ...more }, alone).session.cookieName
+  t.equal(nameOf({ name: 'github' }), '__Host-github-tokens')
+  t.equal(nameOf({ session: { key, cookieName: 'sid' } }), 'sid')
+  t.equal(nameOf({ session: { key, cookie: { secure: false } } }), 'tokens')
+  t.equal(nameOf({ login }), '__Host-tokens')
+  for (const host of ['localhost', '127.0.0.1', '127.8.9.10', '[::1]']) {
+    const { session } = checkOptions({ ...base, login: { ...login, callbackUri: `http://${host}:3000/cb` }, issuer: `http://${host}:4000` }, alone)
+    t.match(session, { cookieName: 'tokens', cookie: { secure: false } }, host)
+  }
+  t.match(checkOptions({ ...base, session: { key, cookieName: 'sid', cookie: { domain: 'example.com', path: '/app' } } }, alone).session, {
+    cookieName: 'sid', cookie: { domain: 'example.com', path: '/app', secure: true }
+  })
+})
+
+test('keys are 32 bytes as Buffer, base64, base64url or hex, alone or in an array', async (t) => {
+  const second = Buffer.alloc(32, 0xfb)
+  const forms = [second, new Uint8Array(second), second.toString('base64'), second.toString('base64url'), second.toString('hex'), second.toString('hex').toUpperCase()]
+  for (const form of forms) t.strictSame(checkOptions({ ...base, session: { key: form } }, alone).session.keys, [second], inspect(form))
+  t.strictSame(checkOptions({ ...base, session: { key: [key, ...forms] } }, alone).session.keys, [key, ...forms.map(() => second)])
+})
+
+test('the key may be left out where @fastify/secure-session, @fastify/session or a store of the app is there', async (t) => {
+  for (const there of [{ session: true }, { secureSession: true }, { tokenStore: true }]) {
+    t.equal(checkOptions(without('session'), { ...alone, ...there }).session.keys, undefined)
+    t.throws(() => checkOptions({ ...base, session: { key: 'short' } }, { ...alone, ...there }), { code: 'FST_TOKEN_INVALID_OPTIONS' }, 'a wrong one is wrong all the same')
+  }
+})
+
+test('the session that the tokens end with is the app\'s own of @fastify/secure-session, under its usual name or the one that is given', async (t) => {
+  const there = (...names: string[]) => ({ ...alone, secureSession: true, onRequest: (name: string) => names.includes(name) })
+  const endsWith = (name: string) => ({ ...base, session: { key, endsWith: name } })
+  t.equal(checkOptions(base, there('session')).session.endsWith, 'session')
+  t.equal(checkOptions(base, there('mine')).session.endsWith, undefined)
+  t.equal(checkOptions(endsWith('mine'), there('session', 'mine')).session.endsWith, 'mine')
+  t.equal(checkOptions(base, { ...there('session'), secureSession: false }).session.endsWith, undefined, 'that of another plugin')
+  for (const surroundings of [there('session'), { ...there('mine'), secureSession: false }]) {
+    t.throws(() => checkOptions(endsWith('mine'), surroundings), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /session\.endsWith.*named mine.*Register that before/ })
+  }
+})
+
+test('dpop: true is ES256, and false is none', async (t) => {
+  t.strictSame([true, { alg: 'EdDSA' }, false].map((dpop) => checkOptions({ ...base, dpop }, alone).dpop), [{ alg: 'ES256' }, { alg: 'EdDSA' }, undefined])
+})
+
+test('R55 metadata by hand may hold members that nobody here reads', async (t) => {
+  const more = { service_documentation: 'http://docs.example.com', token_endpoint_auth_methods_supported: ['client_secret_post'], op_policy_uri: '' }
+  t.match(checkOptions({ ...without('issuer'), metadata: { ...metadata, ...more } }, alone).metadata, { ...metadata, ...more })
+})
+
+test('the caller\'s options are left as they are, frozen ones too', async (t) => {
+  const session = Object.freeze({ key: Object.freeze([key]), cookie: Object.freeze({}) })
+  const given = Object.freeze({ ...without('issuer'), session, metadata: Object.freeze({ ...metadata }), login: Object.freeze({ ...login, scope: Object.freeze(['openid']) }) })
+  const before = inspect(given, { depth: Infinity })
+  checkOptions(given, alone)
+  t.equal(inspect(given, { depth: Infinity }), before)
+
+  const thawed = { ...base, login: { ...login } }
+  const checked = checkOptions(thawed, alone)
+  thawed.login.callbackUri = 'https://elsewhere.example'
+  t.equal(checked.login?.callbackUri, login.callbackUri, 'what the caller changes later changes nothing')
+  t.notOk(Object.isFrozen(thawed.login))
+})
+
+test('the checked options are frozen, all the way', async (t) => {
+  const checked = checkOptions({ ...without('issuer'), metadata: { ...metadata, mtls_endpoint_aliases: {} }, login, logout: {} }, alone)
+  for (const part of [checked, checked.session, checked.session.cookie, checked.login, checked.login?.scope, checked.logout, checked.metadata, checked.metadata?.mtls_endpoint_aliases]) {
+    t.ok(part !== undefined && Object.isFrozen(part))
+  }
+})
+
+test('functions and dispatchers are handed on as they are, and not frozen', async (t) => {
+  const agents = [new Agent(), new MockAgent()]
+  t.teardown(async () => { for (const agent of agents) await agent.close() })
+  const callbacks = { onRefreshed () {}, onRefreshFailed () {}, onSessionEnded () {}, clock: () => 0, clientAuthentication: clientSecretPost(secret) }
+  for (const backchannel of agents) {
+    const checked = checkOptions({ ...without('clientSecret'), ...callbacks, backchannel }, alone)
+    t.equal(checked.backchannel, backchannel)
+    t.notOk(Object.isFrozen(backchannel))
+    for (const [name, callback] of Object.entries(callbacks)) t.equal(Object.entries(checked).find(([other]) => other === name)?.[1], callback, name)
+  }
+  const connect = () => {}
+  t.strictSame(checkOptions({ ...base, backchannel: { connections: 3, connect } }, alone).backchannel, { connections: 3, connect }, 'so are options of an Agent')
+  const onLogin = () => {}
+  t.equal(checkOptions({ ...base, login: { ...login, onLogin } }, alone).login?.onLogin, onLogin)
+})
+
+test('every option of the schema has a description', async (t) => {
+  let count = 0
+  const walk = (schema: unknown, path: string): void => {
+    if (typeof schema !== 'object' || schema === null || !('properties' in schema)) return
+    for (const [name, option] of Object.entries(Object(schema.properties))) {
+      count++
+      t.match(option, { description: /\S.{10,}\.$/ }, `${path}${name}`)
+      walk(option, `${path}${name}.`)
+    }
+  }
+  walk(OptionsSchema, '')
+  t.ok(count > 35, 'nested options were walked, too')
+})
