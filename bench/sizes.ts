@@ -1,7 +1,7 @@
 import secureSession from '@fastify/secure-session'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import tokenManagement from '../lib/index.ts'
-import type { TokenResponse } from '../lib/tokens/token-set.ts'
+import type { TokenResponse } from '../lib/tokens/from-response.ts'
 import { tokenShapes } from '../test/support/token-shapes.ts'
 
 /** `npm run bench:sizes`: what sessions of well-known providers take of a cookie, as Markdown for docs/storage.md. */

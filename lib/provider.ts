@@ -1,16 +1,31 @@
 import type { FastifyInstance } from 'fastify'
 import type { Dispatcher } from 'undici'
+import { ClientTokens } from './cached-tokens/client-tokens.ts'
+import { Exchanger } from './cached-tokens/exchanger.ts'
+import { TokenCache } from './cached-tokens/token-cache.ts'
+import type { CheckedOptions } from './options/check.ts'
+import { ServiceBackOff } from './refresh/back-off.ts'
+import { memoryRefreshCoordinator, type RefreshCoordinator } from './refresh/coordinator.ts'
+import { Refresher } from './refresh/refresher.ts'
+import { Spender } from './refresh/spender.ts'
+import { ownStore } from './stores/own-store.ts'
+import { storeByProvider, type TokenStore } from './stores/token-store.ts'
+import { callBackchannel } from './token-service/backchannel.ts'
+import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
+import { decorateBackchannel } from './token-service/decorate-backchannel.ts'
+import { checkAlgorithm } from './token-service/dpop.ts'
+import { LoginRequests } from './token-service/login-requests.ts'
+import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
+import { ProviderRequests } from './token-service/provider-requests.ts'
+import { TokenService } from './token-service/token-service.ts'
 import type { SessionEndedEvent } from './tokens/events.ts'
-import type { Exchanger } from './cached-tokens/exchanger.ts'
-import type { RefreshCoordinator } from './refresh/coordinator.ts'
-import type { Refresher } from './refresh/refresher.ts'
-import type { TokenStore } from './stores/token-store.ts'
-import type { TokenService } from './token-service/token-service.ts'
+import { readWish } from './tokens/token-wish.ts'
 
 /** What one registration has built: everything that serves its provider. */
 export interface Provider {
   readonly name: string
   readonly tokenService: TokenService
+  readonly loginRequests: LoginRequests
   readonly coordinator: RefreshCoordinator
   readonly refresher: Refresher
   readonly exchanger: Exchanger
@@ -20,4 +35,100 @@ export interface Provider {
   readonly backchannelFor: (server: FastifyInstance) => Dispatcher
   readonly clock: () => number
   readonly onSessionEnded?: ((event: SessionEndedEvent) => unknown) | undefined
+}
+
+/** What the registrations of one context share. */
+export interface Registry {
+  readonly providers: Map<string, Provider>
+  /** The clients of all registrations, by name. */
+  readonly clients: Map<string, ClientTokens>
+  /** The stores of our own by provider, and all of them as one: for where the app brings none. */
+  readonly stores: Map<string, TokenStore>
+  readonly store: TokenStore
+}
+
+const kRegistry = Symbol('fastify-token-management.registry')
+
+export function registryOf (fastify: FastifyInstance): Registry {
+  if (!fastify.hasDecorator(kRegistry)) {
+    const stores = new Map<string, TokenStore>()
+    fastify.decorate(kRegistry, { providers: new Map(), clients: new Map(), stores, store: storeByProvider(stores) })
+  }
+  return fastify.getDecorator<Registry>(kRegistry)
+}
+
+/** Whether the app has decorated a store of its own. */
+export function hasStoreOfApp (fastify: FastifyInstance, { store }: Registry): boolean {
+  return fastify.hasDecorator('tokenStore') && fastify.tokenStore !== store
+}
+
+/**
+ * Builds all that serves one provider, and the clients that its options declare, and enters them into the registry.
+ *
+ * @throws FST_TOKEN_INVALID_OPTIONS, FST_TOKEN_DISCOVERY_FAILED
+ */
+export async function buildProvider (fastify: FastifyInstance, options: CheckedOptions, registry: Registry): Promise<Provider> {
+  const { name, clientId, clock } = options
+  const { log } = fastify
+  const clientAuthentication = clientAuthenticationOf(options)
+  const dispatcher = decorateBackchannel(fastify, options.backchannel, clientAuthentication)
+  const metadata = await metadataOf(options, dispatcher, fastify)
+  const requestsOf = (clientId: string, clientAuthentication: ClientAuthentication) => {
+    warnIfUnlisted(clientAuthentication, metadata(), clientId, log)
+    return new ProviderRequests({ ...options, metadata, clientId, clientAuthentication })
+  }
+  const requests = requestsOf(clientId, clientAuthentication)
+  const tokenService = new TokenService(requests, options)
+  if (options.dpop !== undefined) checkAlgorithm(options.dpop.alg, tokenService.metadata)
+  await decorateTokenStore(fastify, options, registry)
+
+  const coordinator = memoryRefreshCoordinator(options.graceSeconds, clock)
+  const service = new ServiceBackOff(clock)
+  const spender = new Spender({ ...options, provider: name, tokenService, coordinator, service, log })
+  const cache = new TokenCache({ ...options, log })
+  // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
+  const { backchannel } = fastify
+  const backchannelFor = (own: Dispatcher) => (server: FastifyInstance) => server.backchannel === backchannel ? own : server.backchannel
+  const store = registry.stores.get(name)
+
+  for (const [name, { scope, resource, parameters, clientId: ownId, ...how }] of Object.entries(options.clients)) {
+    const own = ownId === undefined ? clientAuthentication : clientAuthenticationOf(how)
+    // A certificate is presented for the client that it is of, and for no other.
+    const isShared = own.mutualTls === clientAuthentication.mutualTls
+    registry.clients.set(name, new ClientTokens({
+      name,
+      wish: readWish({ resource, scope: scope?.join(' ') }),
+      parameters,
+      tokenService: ownId === undefined ? tokenService : new TokenService(requestsOf(ownId, own), options),
+      service,
+      cache,
+      backchannelFor: backchannelFor(isShared ? dispatcher : decorateBackchannel(fastify, options.backchannel, own))
+    }))
+  }
+  const provider: Provider = {
+    name,
+    clock,
+    onSessionEnded: options.onSessionEnded,
+    tokenService,
+    loginRequests: new LoginRequests(requests),
+    coordinator,
+    refresher: new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock),
+    exchanger: new Exchanger(tokenService, coordinator, service, cache),
+    storeFor: ({ tokenStore }) => tokenStore === registry.store ? store ?? tokenStore : tokenStore,
+    backchannelFor: backchannelFor(dispatcher)
+  }
+  registry.providers.set(name, provider)
+  return provider
+}
+
+async function metadataOf ({ issuer = '', metadata, requestTimeout, clock }: CheckedOptions, dispatcher: Dispatcher, { log }: FastifyInstance): Promise<Metadata> {
+  if (metadata !== undefined) return () => metadata
+  return await discoverMetadata(issuer, (url, request) => callBackchannel(dispatcher, requestTimeout, url, request), clock, log)
+}
+
+/** The app's store, or one of our own for each provider. */
+async function decorateTokenStore (fastify: FastifyInstance, options: CheckedOptions, registry: Registry): Promise<void> {
+  if (hasStoreOfApp(fastify, registry)) return
+  if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', registry.store)
+  registry.stores.set(options.name, await ownStore(fastify, options))
 }

@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify'
-import { failureRule, type Rule, rules } from './testing/rules.ts'
+import type { Rule } from './testing/rule.ts'
+import { rules } from './testing/rules.ts'
+import { failureRule } from './testing/session-rules.ts'
 import { StoreApp } from './testing/visitor.ts'
 import type { TokenStore } from './stores/token-store.ts'
-import { isRecord } from './tokens/token-set.ts'
+import { isRecord } from './tokens/record.ts'
 
 /** What runs tests: the `t` of node:test or of tap, or an object with the `test` of another runner. */
 export interface TestRunner {

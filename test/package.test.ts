@@ -14,6 +14,17 @@ const root = join(import.meta.dirname, '..')
 const read = (...path: string[]) => readFileSync(join(...path), 'utf8')
 const manifest = JSON.parse(read(root, 'package.json'))
 
+/** What each entry point gives, values and types: what is taken away here breaks somebody. */
+const publicNames = {
+  index: `module.exports default tokenManagement
+    clientAssertion clientSecretBasic clientSecretJwt clientSecretPost none privateKeyJwt tlsClientAuth
+    AccessToken AccessTokenParameters AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientTokenParameters
+    Current DpopProofParameters EditableRequest FailureClass JsonWebKey OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions RefreshedEvent
+    RefreshFailedEvent SaveParameters SessionEndedEvent SessionParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
+    TokenResponse Tokens TokenSet TokenStore TokenWish`,
+  testing: 'ConformanceOptions TestRunner tokenStoreConformance'
+}
+
 /** Without the NODE_OPTIONS that tap gives to every child: a consumer has no loader, and dist does not count as coverage. */
 function run (cwd: string, command: string, ...args: string[]) {
   const { status, stdout, stderr, error } = spawnSync('env', ['-u', 'NODE_OPTIONS', command, ...args], { cwd, encoding: 'utf8' })
@@ -89,7 +100,7 @@ app.after(() => {
   })
 })
 `
-    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
+    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\nimport 'fastify-token-management/testing'\n${use}`)
     writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
     // Not skipLibCheck for our own declarations, and no check of everybody else's, which costs half a minute.
     const program = ts.createProgram([join(consumer, 'use.mts'), join(consumer, 'use.cts')], {
@@ -105,6 +116,13 @@ app.after(() => {
     t.ok(ours.length > 3, 'the declarations are found')
     const problems = [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...ours.flatMap((file) => ts.getPreEmitDiagnostics(program, file))]
     t.equal(ts.formatDiagnostics([...new Set(problems)], { getCanonicalFileName: (name) => name, getCurrentDirectory: () => consumer, getNewLine: () => '\n' }), '')
+
+    const checker = program.getTypeChecker()
+    for (const [entry, names] of Object.entries(publicNames)) {
+      const declarations = program.getSourceFile(join(consumer, 'node_modules', manifest.name, 'dist', 'lib', `${entry}.d.ts`))
+      const module = declarations && checker.getSymbolAtLocation(declarations)
+      t.strictSame(module && checker.getExportsOfModule(module).map(({ name }) => name).sort(), names.split(/\s+/).sort(), `the public names of ${entry}`)
+    }
   })
 
   const boot = `

@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/request/accessor.ts'
+import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/request/tokens.ts'
 import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/cached-tokens/client-tokens.ts'
 import type { refreshTokens, requireAccessToken } from '../lib/request/hooks.ts'
 import type { TokenStore } from '../lib/stores/token-store.ts'

@@ -34,7 +34,7 @@ export class Exchanger {
 
   /**
    * The token for an exchange. That the session's own token was renewed meanwhile says nothing against it; and where the
-   * token service does not take that one, it is renewed once, as an API's 401 would have it (R21).
+   * token service does not take that one, it is renewed once, as an API's 401 would have it (RFC 6750 §3.1).
    *
    * @param current - gives the session's own token.
    * @throws RefreshFailure, FST_TOKEN_INVALID_PARAMETERS, and what `current` throws

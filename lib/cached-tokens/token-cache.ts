@@ -2,7 +2,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import { TokenBackOff } from '../refresh/back-off.ts'
 import { classifyFailure, isAnswer, type RefreshFailure } from '../refresh/failure.ts'
-import { type AccessToken, isExpired, needsRefresh } from '../tokens/token-set.ts'
+import type { AccessToken } from '../tokens/token-set.ts'
+import { isExpired, needsRefresh } from '../tokens/lifetime.ts'
 
 /** Bound of what is kept: some eight thousand tokens. */
 const MEMORY_BYTES = 8 * 1_048_576

@@ -31,7 +31,7 @@ export type StartLogin = (request: FastifyRequest, reply: FastifyReply) => Promi
  * §10) are added, the resources (RFC 8707 §2.1) and what the app has to say, and the whole is pushed to the provider (RFC 9126) where that is asked for.
  */
 export async function authorizationRequest (fastify: FastifyInstance, { provider, clientId, login, cookies, loginKey }: AuthorizationRequestSettings): Promise<StartLogin> {
-  const { tokenService, backchannelFor } = provider
+  const { tokenService, loginRequests, backchannelFor } = provider
   const { names, attributes } = cookies
   const { authorization_endpoint: authorizationEndpoint, pushed_authorization_request_endpoint: pushEndpoint, issuer } = tokenService.metadata
   if (authorizationEndpoint === undefined) throw new DiscoveryFailed(issuer, 'the document has no authorization_endpoint, which login needs')
@@ -66,7 +66,7 @@ export async function authorizationRequest (fastify: FastifyInstance, { provider
     for (const name of endpoint.searchParams.keys()) parameters.delete(name)
     try {
       uri.searchParams.set('client_id', clientId)
-      uri.searchParams.set('request_uri', await tokenService.pushAuthorization(parameters, dpopKey, backchannelFor(server)))
+      uri.searchParams.set('request_uri', await loginRequests.pushAuthorization(parameters, dpopKey, backchannelFor(server)))
       return uri
     } catch (error) {
       throw pushError(error)

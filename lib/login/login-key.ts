@@ -1,17 +1,18 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { DpopAlgorithm } from '../options/schema.ts'
-import type { CookieSeal } from '../stores/seal.ts'
+import type { Seal } from '../stores/seal.ts'
 import { generateDpopKey } from '../token-service/dpop.ts'
-import { isRecord, type JsonWebKey } from '../tokens/token-set.ts'
+import { isRecord } from '../tokens/record.ts'
+import type { JsonWebKey } from '../tokens/token-set.ts'
 import type { LoginCookies } from './login-cookies.ts'
 
 /** The DPoP key of a session that is yet to be: from the redirect to the callback it is sealed in a cookie, together with the `state` of that login. */
 export class LoginKey {
   readonly #alg: DpopAlgorithm
-  readonly #seal: CookieSeal
+  readonly #seal: Seal
   readonly #cookies: LoginCookies
 
-  constructor (alg: DpopAlgorithm, seal: CookieSeal, cookies: LoginCookies) {
+  constructor (alg: DpopAlgorithm, seal: Seal, cookies: LoginCookies) {
     this.#alg = alg
     this.#seal = seal
     this.#cookies = cookies

@@ -1,10 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { accessorOf } from '../request/accessor.ts'
+import { accessorOf } from '../request/decorate-requests.ts'
 import { LoginFailed } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
 import type { Provider } from '../provider.ts'
-import { cookieSeal } from '../stores/seal.ts'
-import { readClaims, type TokenSet } from '../tokens/token-set.ts'
+import { createSeal } from '../stores/seal.ts'
+import { readClaims } from '../tokens/jwt.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
 import { asksForIdToken, authorizationRequest, nonceOf } from './authorization-request.ts'
 import { localPath } from './local-path.ts'
 import { clearLoginCookies, loginCookies } from './login-cookies.ts'
@@ -23,7 +24,7 @@ export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'sessio
 export async function login (fastify: FastifyInstance, { provider, clientId, login: options, session, dpop }: LoginSettings): Promise<void> {
   const cookies = loginCookies(provider.name, session.cookie.secure)
   const { names, attributes } = cookies
-  const loginKey = dpop && new LoginKey(dpop.alg, await cookieSeal(fastify, session.keys, names.dpopKey), cookies)
+  const loginKey = dpop && new LoginKey(dpop.alg, await createSeal(fastify, session.keys, names.dpopKey), cookies)
   const startLogin = await authorizationRequest(fastify, { provider, clientId, login: options, cookies, loginKey })
   // No hook refreshes here, no HEAD redeems a code, and no code gets into the log.
   const route = { config: { tokens: false }, exposeHeadRoute: false, logSerializers: { req: withoutQuery } } as const
@@ -53,7 +54,7 @@ export async function login (fastify: FastifyInstance, { provider, clientId, log
     const dpopKey = loginKey?.of(request, state)
     if (loginKey !== undefined && dpopKey === undefined) throw new LoginFailed('this browser does not hold the DPoP key that it was started with')
     try {
-      return await provider.tokenService.redeem({
+      return await provider.loginRequests.redeem({
         parameters,
         state,
         codeVerifier,

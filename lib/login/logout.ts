@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { accessorOf } from '../request/accessor.ts'
+import { accessorOf } from '../request/decorate-requests.ts'
 import { CrossSite } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
 import type { Provider } from '../provider.ts'

@@ -3,24 +3,10 @@ import { Value } from 'typebox/value'
 import { InvalidOptions } from '../errors.ts'
 import { type DpopAlgorithm, type Options, OptionsSchema } from './schema.ts'
 import { requestsProblem } from './requests-check.ts'
-import { insecureEndpoint, isPlainLoopback, isSecureUrl } from './secure-url.ts'
-import { isRecord } from '../tokens/token-set.ts'
-
-/** What the app has brought besides the options. */
-export interface Surroundings {
-  /** @fastify/session is registered: the tokens live in there. */
-  readonly session: boolean
-  /** @fastify/secure-session is registered: its keys can seal the cookie. */
-  readonly secureSession: boolean
-  /** The app has decorated a `tokenStore`. */
-  readonly tokenStore: boolean
-  /** Whether requests have something of this name. */
-  readonly onRequest: (name: string) => boolean
-  /** The names of earlier registrations. */
-  readonly names: readonly string[]
-  /** The names of their clients. */
-  readonly clients: readonly string[]
-}
+import { insecureEndpoint, isSecureUrl } from './secure-url.ts'
+import { cookieProblem, isSecureCookie, keyProblem, readKeys } from './session-check.ts'
+import type { Surroundings } from './surroundings.ts'
+import { isRecord } from '../tokens/record.ts'
 
 /** The options with everything filled in that follows from them. */
 export type CheckedOptions = Readonly<Omit<Options, 'session' | 'dpop'> & {
@@ -129,48 +115,5 @@ function loginProblem ({ login, logout, metadata }: Options): string | undefined
   }
   if (!login.saveTokens && !login.onTokens) return 'login.onTokens is required where login.saveTokens is false: nobody else takes the tokens'
   if (login.saveTokens && login.onTokens) return 'login.onTokens is only called where login.saveTokens is false; use login.onLogin'
-  return undefined
-}
-
-function keyProblem ({ session: { key }, login, dpop }: Options, { session, secureSession, tokenStore }: Surroundings): string | undefined {
-  if (key === undefined) {
-    const sealsLogin = login !== undefined && Boolean(dpop)
-    const hasStore = session || tokenStore
-    if (secureSession || (hasStore && !sealsLogin)) return undefined
-    return `session.key is required${hasStore ? ' with login and dpop, for the key of a login that is under way' : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
-  }
-  const keys = Array.isArray(key) ? key : [key]
-  if (keys.length === 0) return 'session.key must hold at least one key'
-  const bad = keys.findIndex((one) => readKey(one)?.length !== 32)
-  if (bad === -1) return undefined
-  return `session.key${Array.isArray(key) ? `.${bad}` : ''} must be 32 bytes, as Buffer, base64 or hex text`
-}
-
-function readKeys (key: NonNullable<Options['session']['key']>): Buffer[] {
-  return (Array.isArray(key) ? key : [key]).flatMap((one) => readKey(one) ?? [])
-}
-
-function readKey (key: unknown): Buffer | undefined {
-  if (key instanceof Uint8Array) return Buffer.from(key)
-  if (typeof key !== 'string') return undefined
-  if (/^[\da-f]{64}$/i.test(key)) return Buffer.from(key, 'hex')
-  // Node's decoder skips what is no base64: a passphrase would lose characters without a word.
-  return /^[\w+/-]{43}=?$/.test(key) ? Buffer.from(key, 'base64') : undefined
-}
-
-function isSecureCookie ({ login, session }: Options): boolean {
-  return session.cookie.secure ?? !(login && isPlainLoopback(login.callbackUri))
-}
-
-/** What would make browsers drop the cookie without a word (RFC 6265bis §4.1.3.2, §5.7). */
-function cookieProblem (options: Options): string | undefined {
-  const { cookieName, cookie } = options.session
-  const secure = isSecureCookie(options)
-  const prefixed = cookieName === undefined ? secure : /^__host-/i.test(cookieName)
-  if (prefixed && (cookie.domain !== undefined || cookie.path !== '/' || !secure)) {
-    return 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName a name without __Host-, or leave these out'
-  }
-  if (/^__secure-/i.test(cookieName ?? '') && !secure) return 'session.cookieName: a __Secure- cookie needs secure'
-  if (cookie.sameSite === 'none' && !secure) return 'session.cookie.sameSite: none needs secure'
   return undefined
 }

@@ -3,7 +3,7 @@ import { classifyFailure, RefreshFailure } from './failure.ts'
 import { askPatiently } from './retry.ts'
 
 /**
- * Asks the token service for what costs nothing but a request: it may be sent again where its answer was lost (R19), and no
+ * Asks the token service for what costs nothing but a request: it may be sent again where its answer was lost, and no
  * answer ends a session.
  *
  * @throws RefreshFailure

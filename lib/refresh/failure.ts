@@ -26,7 +26,7 @@ export class RefreshFailure extends Error {
   }
 }
 
-/** What an error of the token service means for the session (R15 to R19). */
+/** What an error of the token service means for the session (RFC 6749 §5.2). */
 export function classifyFailure (error: unknown): RefreshFailure {
   if (error instanceof RefreshFailure) return error
   if (error instanceof BackchannelError) return new RefreshFailure(error.sent ? 'ambiguous' : 'unavailable', { cause: error })

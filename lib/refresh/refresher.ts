@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
-import { type AccessToken, findAccessToken, isExpired, needsRefresh, type TokenSet } from '../tokens/token-set.ts'
+import { type AccessToken, findAccessToken, type TokenSet } from '../tokens/token-set.ts'
+import { isExpired, needsRefresh } from '../tokens/lifetime.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, RefreshFailure } from './failure.ts'

@@ -11,7 +11,7 @@ const FIRST_PAUSE = 0.1
 /**
  * Asks again, within one second in all, where that cannot spend a refresh token twice: the request did not leave, or the
  * service says to come back in a moment. What is ambiguous (sent, and no answer) is asked again only for a service with a
- * grace period for reused refresh tokens (R19).
+ * grace period for reused refresh tokens (RFC 9700 §4.14.2).
  */
 export async function askPatiently<Answer> (ask: () => Promise<Answer>, retryAmbiguous: boolean): Promise<Answer> {
   const giveUpAt = performance.now() + PATIENCE * 1000

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { accessorOf } from './accessor.ts'
+import { accessorOf } from './decorate-requests.ts'
 
 /**
  * Refreshes the session's tokens if it is time, before handlers run. It never fails a request by itself:

@@ -1,15 +1,15 @@
 import { tell } from '../tokens/events.ts'
 import type { Provider } from '../provider.ts'
-import { StoreAccess } from '../stores/guarded-store.ts'
+import { GuardedStore } from '../stores/guarded-store.ts'
 import type { StoreContext } from '../stores/token-store.ts'
 import { completeWish, type TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
 
 /** One session as one request sees it: what was read, what was written since, and what is still to be. */
-export class RequestSession {
+export class SessionState {
   readonly #provider: Provider
   readonly #context: StoreContext
-  readonly store: StoreAccess
+  readonly store: GuardedStore
   #read: Promise<TokenSet | null> | undefined
   /** What this request has made of it: a login is started, a successor is written, or what is dead is wiped. */
   #change: 'none' | 'started' | 'written' | 'wiped' = 'none'
@@ -17,7 +17,7 @@ export class RequestSession {
   constructor (provider: Provider, context: StoreContext) {
     this.#provider = provider
     this.#context = context
-    this.store = new StoreAccess(provider.storeFor(context.request.server), context)
+    this.store = new GuardedStore(provider.storeFor(context.request.server), context)
   }
 
   /**
@@ -37,7 +37,7 @@ export class RequestSession {
     return found
   }
 
-  /** For a logout or a login, what cannot be read is as good as nothing: it is cleared or replaced all the same (R24). */
+  /** For a logout or a login, what cannot be read is as good as nothing: it is cleared or replaced all the same. */
   async readable (): Promise<TokenSet | null> {
     try {
       return await this.#tokens()

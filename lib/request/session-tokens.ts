@@ -1,13 +1,14 @@
 import { Unauthenticated } from '../errors.ts'
 import type { Provider } from '../provider.ts'
 import { errorOf, RefreshFailure } from '../refresh/failure.ts'
-import { RequestSession } from './session-state.ts'
+import { SessionState } from './session-state.ts'
 import { revocableTokens } from '../tokens/revocation.ts'
 import type { StoreContext } from '../stores/token-store.ts'
 import type { TokenExchange } from '../tokens/token-exchange.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
 import type { Subject } from '../token-service/token-service.ts'
-import { type AccessToken, completeWish, findAccessToken, type JsonWebKey, type TokenResponse, type TokenSet } from '../tokens/token-set.ts'
+import { type AccessToken, completeWish, findAccessToken, type JsonWebKey, type TokenSet } from '../tokens/token-set.ts'
+import type { TokenResponse } from '../tokens/from-response.ts'
 import { readWish, type TokenWish } from '../tokens/token-wish.ts'
 
 /** Which access token of the session. */
@@ -17,17 +18,17 @@ export interface TokenRequest extends TokenWish {
 }
 
 /** What one request wants of one session. */
-export class SessionAccess {
+export class SessionTokens {
   readonly #provider: Provider
   readonly #context: StoreContext
-  readonly #session: RequestSession
+  readonly #session: SessionState
   /** What a refresh of this request has brought: it serves this request even if it came without any lifetime. */
   #renewed: AccessToken | undefined
 
   constructor (provider: Provider, context: StoreContext) {
     this.#provider = provider
     this.#context = context
-    this.#session = new RequestSession(provider, context)
+    this.#session = new SessionState(provider, context)
   }
 
   /** Whether it is the one session of its provider on this request. */

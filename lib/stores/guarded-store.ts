@@ -3,7 +3,7 @@ import type { TokenSet } from '../tokens/token-set.ts'
 import type { StoreContext, TokenStore } from './token-store.ts'
 
 /** A store as one request meets it: its failures have a name, and nothing is written that could not reach the browser any more. */
-export class StoreAccess {
+export class GuardedStore {
   readonly #store: TokenStore
   readonly #context: StoreContext
 

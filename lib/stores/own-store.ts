@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
-import { cookieSeal } from './seal.ts'
+import { createSeal } from './seal.ts'
 import { cookieTokenStore } from './cookie/cookie-token-store.ts'
 import { forbidCaching } from './cookie/response-cookies.ts'
 import { endingWithSecureSession } from './secure-session-end.ts'
@@ -22,12 +22,12 @@ export function hasServerSession (fastify: FastifyInstance): boolean {
 async function serverStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
   const { keys, cookieName } = options.session
   if (keys === undefined) fastify.log.warn('The tokens are kept in clear in the store of @fastify/session: give session.key to seal them')
-  return sessionTokenStore(fastify, { ...options, seal: keys && await cookieSeal(fastify, keys, cookieName) })
+  return sessionTokenStore(fastify, { ...options, seal: keys && await createSeal(fastify, keys, cookieName) })
 }
 
 async function cookieStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
   const { keys, cookieName, cookie } = options.session
-  const store = cookieTokenStore({ ...options, seal: await cookieSeal(fastify, keys, cookieName) })
+  const store = cookieTokenStore({ ...options, seal: await createSeal(fastify, keys, cookieName) })
   if (!cookie.secure) fastify.log.warn(`The session cookie ${cookieName} is not Secure: for development on loopback only`)
   fastify.addHook('onSend', (_request, reply, payload, done) => {
     forbidCaching(reply, store.ownsCookie)

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { isRecord } from '../tokens/token-set.ts'
+import { isRecord } from '../tokens/record.ts'
 
 /** What was sealed. */
 export interface Opened {
@@ -11,7 +11,7 @@ export interface Opened {
 }
 
 /** Seals what goes into the cookie, and opens what comes back. */
-export interface CookieSeal {
+export interface Seal {
   /** Tells, in clear, the key that seals now from the others; empty where the keys are the app's own. */
   readonly keyId: string
   seal (content: Record<string, unknown>): string
@@ -32,9 +32,9 @@ const TEN_YEARS = 315_360_000
  * @fastify/secure-session as a seal (libsodium's secretbox): with keys of our own, in a context of its own, so that no
  * route pays for its hooks; without keys, with those of the app's own registration.
  */
-export async function cookieSeal (fastify: FastifyInstance, keys: Buffer[] | undefined, sessionName: string): Promise<CookieSeal> {
+export async function createSeal (fastify: FastifyInstance, keys: Buffer[] | undefined, sessionName: string): Promise<Seal> {
   if (keys === undefined) return sealOf(fastify, '')
-  let seal: CookieSeal | undefined
+  let seal: Seal | undefined
   await fastify.register(async (context) => {
     await context.register(secureSession, { key: keys, sessionName, cookieName: sessionName, expiry: TEN_YEARS })
     seal = sealOf(context, keyIdOf(keys), sessionName)
@@ -43,7 +43,7 @@ export async function cookieSeal (fastify: FastifyInstance, keys: Buffer[] | und
   return seal
 }
 
-function sealOf (context: FastifyInstance, keyId: string, sessionName?: string): CookieSeal {
+function sealOf (context: FastifyInstance, keyId: string, sessionName?: string): Seal {
   return {
     keyId,
     // secure-session's "cipher;nonce" in base64 would be percent-encoded in a cookie, a third of it for nothing.

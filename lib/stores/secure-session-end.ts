@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { isRecord } from '../tokens/token-set.ts'
+import { isRecord } from '../tokens/record.ts'
 import type { TokenStore } from './token-store.ts'
 
 /** A store whose tokens end where the app deletes its own session of @fastify/secure-session. */

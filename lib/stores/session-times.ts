@@ -1,5 +1,6 @@
 import type { CheckedOptions } from '../options/check.ts'
-import { refreshAt, type TokenSet } from '../tokens/token-set.ts'
+import { refreshAt } from '../tokens/lifetime.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
 
 /** Of a session: when it was written last, in seconds since the epoch, and its tokens. */
 export interface TimedSession {

@@ -5,7 +5,7 @@ import type { Options } from '../options/schema.ts'
 import { CertificateAgent } from './certificate-agent.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 
-/** No honest answer of a token service is larger (R7). */
+/** No honest answer of a token service is larger. */
 const MAX_ANSWER_BYTES = 1_048_576
 
 /** Time-outs of the single steps, in milliseconds as undici wants them; the deadline of the whole is `requestTimeout`. */

@@ -65,7 +65,7 @@ export function privateKeyJwt (options: Current<PrivateKeyJwtOptions>): ClientAu
 
 /**
  * Assertions that the app makes itself: by a key management service, or the token of a workload's identity. The function is
- * called for every attempt, and gives a new one each time (R27).
+ * called for every attempt, and gives a new one each time: a `jti` is used once.
  *
  * @param assertion - gives the JWT. What it throws is the `cause` of the FST_TOKEN_SERVICE_UNAVAILABLE that the caller gets; the session is kept.
  * @example

@@ -56,7 +56,7 @@ export class Dpop {
     return proof
   }
 
-  /** Every answer may bring the nonce that its server wants to see next (R36). */
+  /** Every answer may bring the nonce that its server wants to see next (RFC 9449 §8.2). */
   keepNonce ({ origin }: URL, nonce: string | null | undefined): void {
     if (nonce) this.#nonces.set(origin, nonce)
   }
@@ -76,7 +76,7 @@ export async function thumbprintOf (key: JsonWebKey): Promise<string> {
 
 /**
  * Asks, and asks once more where the server wants its nonce in the proof: it has looked at nothing else then, and spent
- * nothing (RFC 9449 §8). What is sent again is made anew, the client's assertion included (R27).
+ * nothing (RFC 9449 §8). What is sent again is made anew, the client's assertion included (RFC 7523 §3: its `jti` is used once).
  */
 export async function askWithNonce<Answer> (ask: () => Promise<Answer>): Promise<Answer> {
   try {

@@ -14,7 +14,7 @@ export type Metadata = () => oauth.AuthorizationServer
 
 /**
  * Discovers the metadata: OpenID Connect Discovery, or RFC 8414 where the issuer has only that. Later it is asked for
- * again beside the requests that need it: none waits for it, and a failure keeps the old document (R55).
+ * again beside the requests that need it: none waits for it, and a failure keeps the old document.
  *
  * @throws FST_TOKEN_DISCOVERY_FAILED with the issuer and the cause.
  */

@@ -1,7 +1,7 @@
 import { createPrivateKey, type JsonWebKey, KeyObject, subtle, type webcrypto } from 'node:crypto'
 import { types } from 'node:util'
 import { InvalidOptions } from '../errors.ts'
-import { isRecord } from '../tokens/token-set.ts'
+import { isRecord } from '../tokens/record.ts'
 
 /** A private key in any of its forms; text and bytes are PEM. */
 export type PrivateKey = webcrypto.CryptoKey | KeyObject | JsonWebKey | string | Buffer

@@ -1,10 +1,11 @@
 import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
-import type { JsonWebKey, Reading, TokenResponse } from '../tokens/token-set.ts'
+import type { JsonWebKey } from '../tokens/token-set.ts'
+import type { Reading, TokenResponse } from '../tokens/from-response.ts'
 import { callBackchannel } from './backchannel.ts'
 import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
-import { askWithNonce, type Dpop } from './dpop.ts'
+import { askWithNonce, Dpop, type ProofRequest } from './dpop.ts'
 import { type Metadata, over } from './metadata.ts'
 import { type Preparation, preparedAuthentication } from './prepared-authentication.ts'
 import { judgeTokenResponse } from './token-response.ts'
@@ -25,7 +26,7 @@ export interface ProviderSettings extends Preparation {
 /** By what means a request is sent. */
 export interface Means {
   readonly dispatcher: Dispatcher
-  /** With a key, the request carries a proof of it (R33). */
+  /** With a key, the request carries a proof of it (RFC 9449 §5). */
   readonly dpopKey?: JsonWebKey | undefined
 }
 
@@ -39,13 +40,12 @@ type Process = (server: oauth.AuthorizationServer, client: oauth.Client, answer:
 export class ProviderRequests {
   readonly #settings: ProviderSettings
   readonly #authentication: ClientAuthentication
-  readonly #dpop: Dpop
+  readonly #dpop = new Dpop()
 
-  constructor (settings: ProviderSettings, dpop: Dpop) {
+  constructor (settings: ProviderSettings) {
     const { clientAuthentication, requestTimeout } = settings
     this.#settings = settings
     this.#authentication = boundedAuthentication(preparedAuthentication(clientAuthentication, settings), requestTimeout)
-    this.#dpop = dpop
   }
 
   get server (): oauth.AuthorizationServer {
@@ -65,7 +65,7 @@ export class ProviderRequests {
   }
 
   /**
-   * Asks for tokens, and takes only those that are bound to the key of the request, or to none where it had none (R34).
+   * Asks for tokens, and takes only those that are bound to the key of the request, or to none where it had none (RFC 9449 §5).
    *
    * @throws BackchannelError, AnswerError
    */
@@ -77,7 +77,7 @@ export class ProviderRequests {
     return [response, reading]
   }
 
-  /** Asks for anything; with a proof, once more where the server wants its nonce in that (R35). */
+  /** Asks for anything; with a proof, once more where the server wants its nonce in that (RFC 9449 §8). */
   async ask<Result> ({ dpopKey, dispatcher }: Means, ask: (parties: Parties, options: oauth.TokenEndpointRequestOptions) => Promise<Result>): Promise<Result> {
     const { server, client } = this
     const options = { ...this.#over(dispatcher), ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, client) }) }
@@ -85,7 +85,16 @@ export class ProviderRequests {
     return await (dpopKey ? askWithNonce(once) : once())
   }
 
-  /** How an answer is read that is asked for now (R9). */
+  /**
+   * A proof of possession for a request that somebody else sends (RFC 9449 §7).
+   *
+   * @throws FST_TOKEN_INVALID_PARAMETERS
+   */
+  async proof (dpopKey: JsonWebKey, request: ProofRequest & { accessToken: string }): Promise<string> {
+    return await this.#dpop.proof(dpopKey, this.client, request)
+  }
+
+  /** How an answer is read that is asked for now. */
   reading (): Reading {
     const { clock, defaultExpiresIn } = this.#settings
     return { issuedAt: clock(), ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }

@@ -1,5 +1,7 @@
 import * as oauth from 'oauth4webapi'
-import { type AccessToken, isRecord, type TokenResponse } from '../tokens/token-set.ts'
+import type { AccessToken } from '../tokens/token-set.ts'
+import { isRecord } from '../tokens/record.ts'
+import type { TokenResponse } from '../tokens/from-response.ts'
 
 /** The token service answered, and the answer is not a token that can be used. It holds no part of the body but the OAuth error. */
 export class AnswerError extends Error {
@@ -36,14 +38,14 @@ interface AnswerDetails {
   refreshToken?: string | undefined
 }
 
-/** What was asked for: another is never used in its place (R8, R34). */
+/** What was asked for: another is never used in its place (RFC 6749 §7.1, RFC 9449 §5). */
 type TokenType = AccessToken['tokenType']
 
 /** What one of oauth4webapi's `process…Response` functions does. */
 export type Process = (response: Response) => Promise<oauth.TokenEndpointResponse>
 
 /**
- * Judges the answer of a token endpoint: an `error` counts with whatever status it comes (R16), and what oauth4webapi would
+ * Judges the answer of a token endpoint: an `error` counts with whatever status it comes, and what oauth4webapi would
  * refuse though the tokens were issued (a negative `expires_in`, members that are null) is mended before it judges the rest.
  *
  * @throws AnswerError

@@ -3,32 +3,19 @@ import type { Dispatcher } from 'undici'
 import { NoDpopKey, ServiceBadResponse } from '../errors.ts'
 import type { DpopAlgorithm } from '../options/schema.ts'
 import type { Revocable } from '../tokens/revocation.ts'
-import { type AccessToken, firstTokenSet, isSameIdentity, type JsonWebKey, nextTokenSet, readAccessToken, type TokenResponse, type TokenSet } from '../tokens/token-set.ts'
-import type { TokenWish } from '../tokens/token-wish.ts'
-import { checkDpopKey, Dpop, generateDpopKey, type ProofRequest } from './dpop.ts'
-import { ProviderRequests, type ProviderSettings } from './provider-requests.ts'
-import { AnswerError, judgeAnswer, readAnswer } from './token-response.ts'
+import type { AccessToken, JsonWebKey, TokenSet } from '../tokens/token-set.ts'
+import { firstTokenSet, nextTokenSet, readAccessToken, type TokenResponse } from '../tokens/from-response.ts'
+import { isSameIdentity } from '../tokens/identity.ts'
+import { askedFor, type TokenWish } from '../tokens/token-wish.ts'
+import { checkDpopKey, generateDpopKey, type ProofRequest } from './dpop.ts'
+import type { ProviderRequests, ProviderSettings } from './provider-requests.ts'
+import { AnswerError, readAnswer } from './token-response.ts'
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
-export interface TokenServiceSettings extends ProviderSettings {
+export interface TokenServiceSettings extends Pick<ProviderSettings, 'requestTimeout'> {
   /** Bind tokens to a key of each session (RFC 9449). */
   readonly dpop?: { readonly alg: DpopAlgorithm } | undefined
-}
-
-/** What came back to the callback of the login, and what it must match. */
-export interface Callback {
-  readonly parameters: URLSearchParams
-  readonly state: string
-  readonly codeVerifier: string
-  readonly redirectUri: string
-  readonly scope: string
-  /** What the access token is for (RFC 8707 §2.2), where the login asks for a resource. */
-  readonly resource?: string | undefined
-  /** Missing where no id_token was asked for. */
-  readonly nonce?: string
-  /** The key that the code is bound to (RFC 9449 §10). */
-  readonly dpopKey?: JsonWebKey | undefined
 }
 
 /** An access token of a session that is to be exchanged, and the token set it is in. */
@@ -39,48 +26,18 @@ export interface Subject {
 
 /** The token service: a method per grant. Every call goes over the dispatcher it is given, with one deadline. */
 export class TokenService {
-  readonly #settings: TokenServiceSettings
-  readonly #dpop = new Dpop()
   readonly #requests: ProviderRequests
+  readonly #settings: TokenServiceSettings
   /** The key of the client's own tokens, which live as long as this process. */
   #clientKey: Promise<JsonWebKey | undefined> | undefined
 
-  constructor (settings: TokenServiceSettings) {
+  constructor (requests: ProviderRequests, settings: TokenServiceSettings) {
+    this.#requests = requests
     this.#settings = settings
-    this.#requests = new ProviderRequests(settings, this.#dpop)
   }
 
   get metadata (): oauth.AuthorizationServer {
     return this.#requests.server
-  }
-
-  /**
-   * Redeems the code of a login (RFC 6749 §4.1.3), after checking `iss` (RFC 9207) and `state`.
-   *
-   * @throws BackchannelError, AnswerError, or oauth4webapi's AuthorizationResponseError and OperationProcessingError
-   */
-  async redeem (callback: Callback, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { server, client } = this.#requests
-    const { dpopKey, resource, scope, nonce, redirectUri, codeVerifier } = callback
-    const code = oauth.validateAuthResponse(server, client, callback.parameters, callback.state)
-    const idTokenChecks = nonce === undefined ? {} : { expectedNonce: nonce, requireIdToken: true }
-    const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
-      (parties, options) => oauth.authorizationCodeGrantRequest(...parties, code, redirectUri, codeVerifier, { ...options, additionalParameters: asked({ resource }) }),
-      (server, client, answer) => oauth.processAuthorizationCodeResponse(server, client, answer, idTokenChecks))
-    return firstTokenSet(response, { ...reading, requested: { resource, scope }, dpopKey })
-  }
-
-  /**
-   * Pushes an authorization request (RFC 9126): the `request_uri` that stands for it. A proof binds the code to the key like
-   * `dpop_jkt` does, and brings the first nonce before the code is at stake (RFC 9449 §10.1).
-   *
-   * @throws BackchannelError, AnswerError
-   */
-  async pushAuthorization (parameters: URLSearchParams, dpopKey: JsonWebKey | undefined, dispatcher: Dispatcher): Promise<string> {
-    const { request_uri: requestUri } = await this.#requests.ask({ dpopKey, dispatcher }, async ([server, client, authentication], options) =>
-      await judgeAnswer(await oauth.pushedAuthorizationRequest(server, client, authentication, parameters, options),
-        (answer) => oauth.processPushedAuthorizationResponse(server, client, answer), 201))
-    return requestUri
   }
 
   /**
@@ -107,9 +64,9 @@ export class TokenService {
   async refresh (previous: TokenSet & { refreshToken: string }, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
     const dpopKey = previous.dpopKey ?? await this.#newDpopKey()
     const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
-      (parties, options) => oauth.refreshTokenGrantRequest(...parties, previous.refreshToken, { ...options, additionalParameters: asked(wish) }),
+      (parties, options) => oauth.refreshTokenGrantRequest(...parties, previous.refreshToken, { ...options, additionalParameters: askedFor(wish) }),
       oauth.processRefreshTokenResponse)
-    if (!isSameIdentity(previous, response.id_token)) {
+    if (!isSameIdentity(previous.identity, response.id_token)) {
       throw new AnswerError('the id_token is of another identity than the session', { status: 200, wrongIdentity: true, refreshToken: response.refresh_token })
     }
     return nextTokenSet({ ...previous, ...(dpopKey && { dpopKey }) }, response, reading, wish)
@@ -122,7 +79,7 @@ export class TokenService {
    */
   async clientCredentials (wish: TokenWish, parameters: Readonly<Record<string, string>> | undefined, dispatcher: Dispatcher): Promise<AccessToken> {
     const [response, reading] = await this.#requests.tokens({ dpopKey: await this.clientKey(), dispatcher },
-      (parties, options) => oauth.clientCredentialsGrantRequest(...parties, { ...parameters, ...asked(wish) }, options),
+      (parties, options) => oauth.clientCredentialsGrantRequest(...parties, { ...parameters, ...askedFor(wish) }, options),
       oauth.processClientCredentialsResponse)
     return readAccessToken(response, reading, wish)
   }
@@ -141,7 +98,7 @@ export class TokenService {
         if (typeof result.issued_token_type !== 'string') throw new Error('the issued_token_type is missing')
         return result
       })
-    return readAccessToken(response, reading, asked(Object.fromEntries(parameters)))
+    return readAccessToken(response, reading, askedFor(Object.fromEntries(parameters)))
   }
 
   /**
@@ -171,7 +128,7 @@ export class TokenService {
    */
   async proof (dpopKey: JsonWebKey | undefined, request: ProofRequest & { accessToken: string }): Promise<string> {
     if (dpopKey === undefined) throw new NoDpopKey('the access token is a Bearer token. Set the option dpop, and log in again or refresh')
-    return await this.#dpop.proof(dpopKey, this.#requests.client, request)
+    return await this.#requests.proof(dpopKey, request)
   }
 
   /** The key of the client's own tokens; `undefined` without the option `dpop`. */
@@ -185,9 +142,4 @@ export class TokenService {
     const { dpop } = this.#settings
     return dpop && await generateDpopKey(dpop.alg)
   }
-}
-
-/** The parameters of a wish, where it has any. */
-function asked ({ resource, scope }: TokenWish): Record<string, string> {
-  return { ...(resource && { resource }), ...(scope && { scope }) }
 }

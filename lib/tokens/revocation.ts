@@ -1,4 +1,5 @@
-import { isExpired, type TokenSet } from './token-set.ts'
+import { isExpired } from './lifetime.ts'
+import type { TokenSet } from './token-set.ts'
 
 /** A token to be revoked, and what it is (RFC 7009 §2.1). */
 export interface Revocable {

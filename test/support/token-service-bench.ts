@@ -5,14 +5,17 @@ import type { Fault } from './authorization-server/fault-queue.ts'
 import type { Settings } from './authorization-server/settings.ts'
 import { signingAlgorithm } from './authorization-server/signer.ts'
 import { clientSecretBasic } from '../../lib/index.ts'
+import { LoginRequests } from '../../lib/token-service/login-requests.ts'
+import { ProviderRequests, type ProviderSettings } from '../../lib/token-service/provider-requests.ts'
 import { TokenService, type TokenServiceSettings } from '../../lib/token-service/token-service.ts'
-import { firstTokenSet, type TokenSet } from '../../lib/tokens/token-set.ts'
+import { firstTokenSet } from '../../lib/tokens/from-response.ts'
+import type { TokenSet } from '../../lib/tokens/token-set.ts'
 import type { TokenWish } from '../../lib/tokens/token-wish.ts'
 
 /** Of the client: with a space, so that encoding it matters. */
 export const clientSecret = 'a client secret'
 
-export interface Setup extends Partial<Omit<TokenServiceSettings, 'metadata'>> {
+export interface Setup extends Partial<Omit<ProviderSettings & TokenServiceSettings, 'metadata'>> {
   server?: Partial<Settings>
   metadata?: Record<string, string | undefined>
 }
@@ -20,6 +23,7 @@ export interface Setup extends Partial<Omit<TokenServiceSettings, 'metadata'>> {
 export interface Bench {
   server: AuthorizationServer
   service: TokenService
+  loginRequests: LoginRequests
   dispatcher: Agent
   clock: { now: number }
   session (issue?: Parameters<AuthorizationServer['issue']>[0]): Promise<RefreshableTokenSet>
@@ -40,7 +44,7 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
   })
   const { issuer } = server
   const clock = { now: Date.now() / 1000 }
-  const service = new TokenService({
+  const given: ProviderSettings & TokenServiceSettings = {
     metadata: () => ({
       issuer,
       token_endpoint: `${issuer}/token`,
@@ -53,7 +57,9 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
     requestTimeout: 10,
     clock: () => clock.now,
     ...more
-  })
+  }
+  const requests = new ProviderRequests(given)
+  const service = new TokenService(requests, given)
   async function session (issue = {}): Promise<RefreshableTokenSet> {
     const tokens = await server.issue(issue)
     return { ...firstTokenSet(tokens, { issuedAt: clock.now, dpopKey: tokens.dpopKey }), refreshToken: tokens.refresh_token }
@@ -64,7 +70,7 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
     server.fault(fault)
     return await refresh(await session(), wish).then(() => undefined, (error: unknown) => error)
   }
-  return { server, service, dispatcher, clock, session, refresh, failure }
+  return { server, service, loginRequests: new LoginRequests(requests), dispatcher, clock, session, refresh, failure }
 }
 
 /** The one that a test relies on. */

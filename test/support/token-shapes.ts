@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { TokenResponse } from '../../lib/tokens/token-set.ts'
+import type { TokenResponse } from '../../lib/tokens/from-response.ts'
 
 /*
  * Token responses in the shapes of well-known providers, after what their documentation and tokens of theirs show: which

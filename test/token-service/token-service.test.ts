@@ -5,7 +5,7 @@ import { faults } from '../support/authorization-server/faults.ts'
 import { first, tokenServiceBench } from '../support/token-service-bench.ts'
 import { classifyFailure } from '../../lib/refresh/failure.ts'
 import { AnswerError } from '../../lib/token-service/token-response.ts'
-import { isExpired, needsRefresh } from '../../lib/tokens/token-set.ts'
+import { isExpired, needsRefresh } from '../../lib/tokens/lifetime.ts'
 
 const basicOf = (id: string, secret: string) => 'Basic ' + Buffer.from(`${id}:${secret}`).toString('base64')
 
@@ -58,17 +58,17 @@ async function callback (server: AuthorizationServer) {
 }
 
 test('a code is redeemed into a session, and only with an id_token of its nonce where one was asked for', async (t) => {
-  const { server, service, dispatcher, clock } = await tokenServiceBench(t)
-  const tokens = await service.redeem(await callback(server), dispatcher)
+  const { server, loginRequests, dispatcher, clock } = await tokenServiceBench(t)
+  const tokens = await loginRequests.redeem(await callback(server), dispatcher)
   t.match(tokens, { sessionId: /^[\w-]{36}$/, generation: 0, startedAt: Math.floor(clock.now), refreshToken: String, idToken: String })
   t.match(tokens.accessTokens, [{ accessToken: String, tokenType: 'Bearer', issuedAt: clock.now, expiresAt: clock.now + 300, scope: 'openid offline_access' }])
 
-  await t.rejects(service.redeem({ ...await callback(server), nonce: 'another' }, dispatcher), { name: 'AnswerError', message: /nonce/ })
+  await t.rejects(loginRequests.redeem({ ...await callback(server), nonce: 'another' }, dispatcher), { name: 'AnswerError', message: /nonce/ })
   server.fault(faults.without('id_token'))
-  await t.rejects(service.redeem(await callback(server), dispatcher), { name: 'AnswerError' })
+  await t.rejects(loginRequests.redeem(await callback(server), dispatcher), { name: 'AnswerError' })
   const { nonce, ...withoutNonce } = await callback(server)
   server.fault(faults.without('id_token', 'scope'))
-  t.match((await service.redeem(withoutNonce, dispatcher)).accessTokens, [{ scope: 'openid offline_access' }], 'R11 the scope is that asked for')
+  t.match((await loginRequests.redeem(withoutNonce, dispatcher)).accessTokens, [{ scope: 'openid offline_access' }], 'R11 the scope is that asked for')
 })
 
 test('R5 R17 a client that is refused is not tried in another way', async (t) => {

@@ -4,14 +4,14 @@ import type { CheckedOptions } from '../../options/check.ts'
 import type { TokenSet } from '../../tokens/token-set.ts'
 import { writeWithinBudget, type WrittenCookies } from './budget.ts'
 import { CookieChunks, type Cookies } from './chunks.ts'
-import type { CookieSeal } from '../seal.ts'
+import type { Seal } from '../seal.ts'
 import { dropCookies, putCookies } from './response-cookies.ts'
-import { type OpenedSession, SealedSessions, type Session } from './session-text.ts'
+import { type OpenedSession, SessionTexts, type Session } from './session-text.ts'
 import { SessionTimes, type SessionTimesSettings } from '../session-times.ts'
 import type { StoreContext, TokenStore } from '../token-store.ts'
 
 export interface CookieTokenStoreSettings extends SessionTimesSettings {
-  readonly seal: CookieSeal
+  readonly seal: Seal
   readonly session: CheckedOptions['session']
   readonly clock: () => number
 }
@@ -36,7 +36,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   const attributes: SerializeOptions = { ...options.cookie, httpOnly: true }
   const chunks = new CookieChunks(cookieName, maxCookieBytes)
   const ownsCookie = (name: string): boolean => chunks.has(name)
-  const sessions = new SealedSessions(seal, clock)
+  const sessions = new SessionTexts(seal, clock)
   // The same cookies, byte for byte, for everybody who waited for one refresh.
   const writtenOnce = new WeakMap<TokenSet, WrittenCookies & { readonly rollAt: number }>()
   let hasSaidWhatIsLeftOut = false

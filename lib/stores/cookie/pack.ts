@@ -1,5 +1,6 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import { isRecord, type TokenSet } from '../../tokens/token-set.ts'
+import { isRecord } from '../../tokens/record.ts'
+import type { TokenSet } from '../../tokens/token-set.ts'
 
 /** What is inflated is never larger, whatever it says: some ten times what fits into cookies. */
 const MAX_INFLATED_BYTES = 262_144

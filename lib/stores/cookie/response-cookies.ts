@@ -18,7 +18,7 @@ export function dropCookies (reply: FastifyReply, isOurs: IsOurs): void {
   for (const cookie of cookies) if (!isOurs(nameOf(cookie))) reply.header('set-cookie', cookie)
 }
 
-/** A response that sets the session is nobody else's (R13). Handlers may set the header later, so it is set again as the response is sent. */
+/** A response that sets the session is nobody else's (RFC 9111 §5.2.2.5). Handlers may set the header later, so it is set again as the response is sent. */
 export function forbidCaching (reply: FastifyReply, isOurs: IsOurs): void {
   if (reply.hasHeader('set-cookie') && cookiesOf(reply).some((cookie) => isOurs(nameOf(cookie)))) reply.header('cache-control', 'no-store')
 }

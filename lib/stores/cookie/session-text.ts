@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { TokenSet } from '../../tokens/token-set.ts'
 import { pack, unpack } from './pack.ts'
-import type { CookieSeal } from '../seal.ts'
+import type { Seal } from '../seal.ts'
 import { OpenedCookies } from './opened-cookies.ts'
 
 /** A session as it is sealed. The provider is in it, so that nothing opens under another name. */
@@ -22,11 +22,11 @@ export interface OpenedSession extends Session {
  * Sessions as texts, `<due at>.<key id>.<sealed>`. The first two are a hint in clear: they say when it is worth to open
  * the third, and whoever tampers with them changes when, and never what.
  */
-export class SealedSessions {
-  readonly #seal: CookieSeal
+export class SessionTexts {
+  readonly #seal: Seal
   readonly #opened: OpenedCookies<OpenedSession>
 
-  constructor (seal: CookieSeal, clock: () => number) {
+  constructor (seal: Seal, clock: () => number) {
     this.#seal = seal
     this.#opened = new OpenedCookies(clock)
   }

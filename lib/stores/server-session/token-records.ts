@@ -1,14 +1,15 @@
 import type { FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { isRecord, type TokenSet } from '../../tokens/token-set.ts'
-import type { CookieSeal } from '../seal.ts'
+import { isRecord } from '../../tokens/record.ts'
+import type { TokenSet } from '../../tokens/token-set.ts'
+import type { Seal } from '../seal.ts'
 import { sessionRecords } from './fastify-session.ts'
 import { SessionTimes, type SessionTimesSettings } from '../session-times.ts'
 
 export interface TokenRecordsSettings extends SessionTimesSettings {
   /** Of the provider. */
   readonly name: string
-  readonly seal: CookieSeal | undefined
+  readonly seal: Seal | undefined
   readonly clock: () => number
 }
 

@@ -1,0 +1,15 @@
+/** What the app has brought besides the options. */
+export interface Surroundings {
+  /** @fastify/session is registered: the tokens live in there. */
+  readonly session: boolean
+  /** @fastify/secure-session is registered: its keys can seal the cookie. */
+  readonly secureSession: boolean
+  /** The app has decorated a `tokenStore`. */
+  readonly tokenStore: boolean
+  /** Whether requests have something of this name. */
+  readonly onRequest: (name: string) => boolean
+  /** The names of earlier registrations. */
+  readonly names: readonly string[]
+  /** The names of their clients. */
+  readonly clients: readonly string[]
+}

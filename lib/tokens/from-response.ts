@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto'
+import { identityOf } from './identity.ts'
+import { readClaims } from './jwt.ts'
+import { type AccessToken, findAccessToken, type JsonWebKey, type TokenSet } from './token-set.ts'
+import type { TokenWish } from './token-wish.ts'
+
+/** A successful answer of a token endpoint (RFC 6749 §5.1). Unknown members are ignored. */
+export interface TokenResponse {
+  readonly access_token: string
+  readonly token_type: string
+  readonly expires_in?: number | string
+  readonly refresh_token?: string
+  readonly scope?: string
+  readonly id_token?: string
+}
+
+/** What a token response does not say by itself. */
+export interface Reading {
+  /** Seconds since the epoch when the request was sent. */
+  readonly issuedAt: number
+  /** Seconds, for answers without `expires_in` whose token has no `exp`. */
+  readonly defaultExpiresIn?: number
+}
+
+/** The token set of a fresh login. */
+export function firstTokenSet (response: TokenResponse, reading: Reading & { requested?: TokenWish, dpopKey?: JsonWebKey | undefined }): TokenSet {
+  const { requested = {}, dpopKey } = reading
+  return {
+    sessionId: randomUUID(),
+    generation: 0,
+    startedAt: Math.floor(reading.issuedAt),
+    accessTokens: [readAccessToken(response, reading, requested)],
+    ...(response.refresh_token && { refreshToken: response.refresh_token }),
+    ...(dpopKey && { dpopKey }),
+    ...readIdToken(response)
+  }
+}
+
+/** The token set after a refresh: what the answer leaves out is kept (RFC 6749 §5.1 and §6, OpenID Connect Core §12.2), but never an old expiry. */
+export function nextTokenSet (previous: TokenSet, response: TokenResponse, reading: Reading, wish: TokenWish): TokenSet {
+  const replaced = findAccessToken(previous, wish)
+  const generation = previous.generation + 1
+  const fresh: AccessToken = {
+    ...readAccessToken(response, reading, { scope: replaced?.scope, ...wish }),
+    generation,
+    ...(wish.scope && { requestedScope: wish.scope })
+  }
+  return {
+    ...previous,
+    generation,
+    accessTokens: replaced
+      ? previous.accessTokens.map((token) => token === replaced ? fresh : token)
+      : [...previous.accessTokens, fresh],
+    ...(response.refresh_token && { refreshToken: response.refresh_token }),
+    ...readIdToken(response),
+    ...(previous.identity && { identity: previous.identity })
+  }
+}
+
+/** The token set after an answer that cannot be used, but has spent the refresh token and brought a new one. */
+export function salvagedTokenSet (previous: TokenSet, refreshToken: string): TokenSet {
+  return { ...previous, generation: previous.generation + 1, refreshToken }
+}
+
+function readIdToken ({ id_token: idToken }: TokenResponse): Pick<TokenSet, 'idToken' | 'identity'> {
+  if (!idToken) return {}
+  const identity = identityOf(idToken)
+  return { idToken, ...(identity && { identity }) }
+}
+
+/** The access token of an answer, and what it was asked for with: that is what it is for, where the answer does not say (RFC 6749 §5.1). */
+export function readAccessToken (response: TokenResponse, { issuedAt, defaultExpiresIn }: Reading, { resource, scope }: TokenWish): AccessToken {
+  const grantedScope = response.scope ?? scope
+  const expiresAt = readExpiry(response, issuedAt, defaultExpiresIn)
+  return {
+    accessToken: response.access_token,
+    tokenType: response.token_type.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer',
+    issuedAt,
+    generation: 0,
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(grantedScope && { scope: grantedScope }),
+    ...(resource && { resource })
+  }
+}
+
+function readExpiry (response: TokenResponse, issuedAt: number, defaultExpiresIn: number | undefined): number | undefined {
+  const expiresIn = Number(response.expires_in ?? NaN)
+  if (Number.isFinite(expiresIn)) return issuedAt + Math.max(0, expiresIn)
+  const exp = readClaims(response.access_token)?.exp
+  if (typeof exp === 'number') return exp
+  return defaultExpiresIn === undefined ? undefined : issuedAt + defaultExpiresIn
+}
