@@ -8,7 +8,7 @@ import { test } from 'tap'
 process.env.TOKEN_TYPE = 'DPoP'
 const { startScenario } = await import('../support/scenario.ts')
 
-for (const file of ['parallel', 'refresh', 'refresh-interrupted', 'state-table', 'logout']) await import(`./${file}.test.ts`)
+for (const file of ['refresh/parallel', 'refresh/refresh', 'refresh/refresh-interrupted', 'refresh/state-table', 'login/logout']) await import(`../${file}.test.ts`)
 
 test('these sessions are bound to keys, and their refreshes carry proofs with nonces', async (t) => {
   const { server, loginAged } = await startScenario(t)
