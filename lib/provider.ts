@@ -82,7 +82,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   if (options.dpop !== undefined) checkAlgorithm(options.dpop.alg, tokenService.metadata)
   await decorateTokenStore(fastify, options, registry)
 
-  const coordinator = memoryRefreshCoordinator(options.graceSeconds, clock)
+  const coordinator = memoryRefreshCoordinator(options.gracePeriod, clock)
   const service = new ServiceBackOff(clock)
   const spender = new Spender({ ...options, provider: name, tokenService, coordinator, service, log })
   const cache = new TokenCache({ ...options, log })
@@ -121,7 +121,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   return provider
 }
 
-async function metadataOf ({ issuer = '', metadata, requestTimeout, clock }: CheckedOptions, dispatcher: Dispatcher, { log }: FastifyInstance): Promise<Metadata> {
+async function metadataOf ({ issuer, metadata, requestTimeout, clock }: CheckedOptions, dispatcher: Dispatcher, { log }: FastifyInstance): Promise<Metadata> {
   if (metadata !== undefined) return () => metadata
   return await discoverMetadata(issuer, (url, request) => callBackchannel(dispatcher, requestTimeout, url, request), clock, log)
 }

@@ -82,7 +82,7 @@ export interface TokenManagementOptions {
   name?: Options['name']
   /** The session cookie. */
   session?: {
-    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated. With `login` and `dpop` also beside a store: it seals the key of a login that is under way. */
+    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). What seals is derived from it for one purpose each. Required, unless there is no `login`, and @fastify/session is registered before (whose store then holds the tokens, in clear without a key) or `app.tokenStore` is decorated. */
     key?: NonNullable<Options['session']>['key']
     /** `__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`. */
     cookieName?: NonNullable<Options['session']>['cookieName']
@@ -111,7 +111,7 @@ export interface TokenManagementOptions {
   /** When tokens are refreshed for the whole app, as the first registration says; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for. Default: `'onRequest'`. */
   refresh?: Options['refresh']
   /** How long the successor of a spent refresh token is remembered after its cookie has come back. Default: `30`. */
-  graceSeconds?: Options['graceSeconds']
+  gracePeriod?: Options['gracePeriod']
   /** Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session. Default: `false`. */
   retryAmbiguous?: Options['retryAmbiguous']
   /** The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it. */

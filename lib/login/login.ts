@@ -12,7 +12,7 @@ import { clearLoginCookies, loginCookies } from './login-cookies.ts'
 import { redemptionError } from './login-error.ts'
 import { LoginKey } from './login-key.ts'
 
-export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'session' | 'dpop'> {
+export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'issuer' | 'session' | 'dpop'> {
   readonly provider: Provider
   readonly login: NonNullable<CheckedOptions['login']>
 }
@@ -21,10 +21,11 @@ export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'sessio
  * The login: @fastify/oauth2 makes the redirect with its `state` and PKCE challenge; the callback is ours, since the code
  * is redeemed over the backchannel, with the client's own authentication and all checks.
  */
-export async function login (fastify: FastifyInstance, { provider, clientId, login: options, session, dpop }: LoginSettings): Promise<void> {
+export async function login (fastify: FastifyInstance, { provider, login: options, ...settings }: LoginSettings): Promise<void> {
+  const { clientId, session, dpop } = settings
   const cookies = loginCookies(provider.name, session.cookie.secure)
   const { names, attributes } = cookies
-  const loginKey = dpop && new LoginKey(dpop.alg, await createSeal(fastify, session.keys, names.dpopKey), cookies)
+  const loginKey = dpop && new LoginKey(dpop.alg, await createSeal(fastify, settings, 'login', names.dpopKey), cookies)
   const startLogin = await authorizationRequest(fastify, { provider, clientId, login: options, cookies, loginKey })
   // No hook refreshes here, no HEAD redeems a code, and no code gets into the log.
   const route = { config: { tokens: false }, exposeHeadRoute: false, logSerializers: { req: withoutQuery } } as const

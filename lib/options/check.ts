@@ -9,10 +9,13 @@ import type { Surroundings } from './surroundings.ts'
 import { isRecord } from '../tokens/record.ts'
 
 /** The options with everything filled in that follows from them. */
-export type CheckedOptions = Readonly<Omit<Options, 'session' | 'dpop'> & {
+export type CheckedOptions = Readonly<Omit<Options, 'issuer' | 'session' | 'dpop'> & {
+  /** Also where `metadata` says it. */
+  readonly issuer: string
   readonly dpop?: { readonly alg: DpopAlgorithm }
   session: Readonly<Omit<Options['session'], 'key' | 'cookieName' | 'cookie' | 'endsWith'>> & {
-    readonly keys: Buffer[] | undefined
+    /** None where tokens are kept in clear, in a store on the server. */
+    readonly keys: readonly Buffer[]
     readonly cookieName: string
     readonly endsWith: string | undefined
     readonly cookie: Readonly<Options['session']['cookie']> & { readonly secure: boolean }
@@ -30,17 +33,19 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const problem = crossFieldProblem(candidate, surroundings)
   if (problem !== undefined) throw new InvalidOptions(problem)
 
-  const { dpop, ...rest } = candidate
+  const { dpop, issuer, metadata, ...others } = candidate
   const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
   for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.clients]) Object.freeze(part)
   return Object.freeze({
-    ...rest,
+    ...others,
+    ...(metadata && { metadata }),
+    issuer: metadata?.issuer ?? issuer ?? '',
     ...(isRecord(dpop) && { dpop: Object.freeze(dpop) }),
     session: Object.freeze({
       ...lifetimes,
-      keys: key === undefined ? undefined : readKeys(key),
+      keys: key === undefined ? [] : readKeys(key),
       cookieName: cookieName ?? (secure ? `__Host-${plainName}` : plainName),
       endsWith: endsWith ?? (surroundings.secureSession && !surroundings.session && surroundings.onRequest('session') ? 'session' : undefined),
       cookie: Object.freeze({ ...cookie, secure })

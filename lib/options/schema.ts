@@ -35,7 +35,7 @@ const Metadata = Type.Object({
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
 
 const Session = Type.Object({
-  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). Required, unless @fastify/secure-session is registered before (then its keys serve), or @fastify/session (whose store then holds the tokens, in clear without a key), or `app.tokenStore` is decorated. With `login` and `dpop` also beside a store: it seals the key of a login that is under way.' })),
+  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). What seals is derived from it for one purpose each. Required, unless there is no `login`, and @fastify/session is registered before (whose store then holds the tokens, in clear without a key) or `app.tokenStore` is decorated.' })),
   cookieName: Type.Optional(Type.String({ pattern: '^[\\w-]+$', description: '`__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`.' })),
   cookie: Type.Object({
     domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),
@@ -98,7 +98,7 @@ export const OptionsSchema = Type.Object({
   session: Session,
   refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
   refresh: Type.Union([Type.Literal('onRequest'), Type.Literal('preHandler'), Type.Literal('manual')], { default: 'onRequest', description: 'When tokens are refreshed for the whole app, as the first registration says; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for.' }),
-  graceSeconds: seconds({ default: 30, description: 'How long the successor of a spent refresh token is remembered after its cookie has come back.' }),
+  gracePeriod: seconds({ default: 30, description: 'How long the successor of a spent refresh token is remembered after its cookie has come back.' }),
   retryAmbiguous: Type.Boolean({ default: false, description: 'Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session.' }),
   defaultExpiresIn: Type.Optional(seconds({ description: 'The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it.' })),
   backchannel: Type.Optional(Type.Union([

@@ -3,12 +3,11 @@ import { isPlainLoopback } from './secure-url.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** What is wrong with the keys that seal sessions. */
-export function keyProblem ({ session: { key }, login, dpop }: Options, { session, secureSession, tokenStore }: Surroundings): string | undefined {
+export function keyProblem ({ session: { key }, login }: Options, { session, tokenStore }: Surroundings): string | undefined {
   if (key === undefined) {
-    const sealsLogin = login !== undefined && Boolean(dpop)
     const hasStore = session || tokenStore
-    if (secureSession || (hasStore && !sealsLogin)) return undefined
-    return `session.key is required${hasStore ? ' with login and dpop, for the key of a login that is under way' : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
+    if (hasStore && login === undefined) return undefined
+    return `session.key is required${hasStore ? ' with login, to seal what a browser holds of a login that is under way' : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
   }
   const keys = Array.isArray(key) ? key : [key]
   if (keys.length === 0) return 'session.key must hold at least one key'

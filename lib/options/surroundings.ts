@@ -2,7 +2,7 @@
 export interface Surroundings {
   /** @fastify/session is registered: the tokens live in there. */
   readonly session: boolean
-  /** @fastify/secure-session is registered: its keys can seal the cookie. */
+  /** @fastify/secure-session is registered: the tokens can end with its session. */
   readonly secureSession: boolean
   /** The app has decorated a `tokenStore`. */
   readonly tokenStore: boolean

@@ -76,12 +76,12 @@ interface TokenMemory {
 /** What became of single refresh tokens that were refused: the dead ones are never sent again, the others after a pause. */
 export class TokenBackOff {
   readonly #clock: () => number
-  readonly #graceSeconds: number
+  readonly #gracePeriod: number
   readonly #memories: LRUCache<string, TokenMemory>
 
-  constructor (graceSeconds: number, clock: () => number) {
+  constructor (gracePeriod: number, clock: () => number) {
     this.#clock = clock
-    this.#graceSeconds = graceSeconds
+    this.#gracePeriod = gracePeriod
     this.#memories = new LRUCache({
       perf: { now: () => clock() * 1000 },
       ttlResolution: 0,
@@ -109,7 +109,7 @@ export class TokenBackOff {
     const now = this.#clock()
     const memory = this.#memories.get(refreshToken)
     const firstAt = memory?.failure.class === failure.class ? memory.firstAt : now
-    const dead = failure.class === 'rejected' && now >= firstAt + this.#graceSeconds
+    const dead = failure.class === 'rejected' && now >= firstAt + this.#gracePeriod
     const meaning = dead ? new RefreshFailure('ended', { cause: failure.cause }) : failure
     this.#memories.set(refreshToken, { failure: meaning, firstAt, lastAt: now })
     return meaning
@@ -126,6 +126,6 @@ export class TokenBackOff {
   isOver (refreshToken: string): boolean {
     const memory = this.#memories.get(refreshToken)
     if (memory === undefined || !memory.failure.endsSession) return false
-    return memory.failure.class !== 'ended' || this.#clock() >= memory.firstAt + this.#graceSeconds
+    return memory.failure.class !== 'ended' || this.#clock() >= memory.firstAt + this.#gracePeriod
   }
 }

@@ -42,7 +42,7 @@ interface Memory {
 }
 
 /** The coordinator of one process, in memory: bounded in bytes, without timers. */
-export function memoryRefreshCoordinator (graceSeconds: number, clock: () => number): RefreshCoordinator {
+export function memoryRefreshCoordinator (gracePeriod: number, clock: () => number): RefreshCoordinator {
   const ttl = MEMORY_SECONDS * 1000
   const time = { perf: { now: () => clock() * 1000 }, ttlResolution: 0, ttl }
   const spending = new Map<string, Promise<TokenSet>>()
@@ -102,14 +102,14 @@ export function memoryRefreshCoordinator (graceSeconds: number, clock: () => num
       if (memory.successor === undefined) memories.delete(token)
       else memories.set(token, { successor: memory.successor }, { noUpdateTTL: true })
       const before = memories.get(predecessor)
-      if (before !== undefined) memories.set(predecessor, before, { ttl: graceSeconds * 1000 })
+      if (before !== undefined) memories.set(predecessor, before, { ttl: gracePeriod * 1000 })
       token = predecessor
     }
   }
 
   /** What is stale is dropped as new memories come, now and then: no timer needs to run for it. */
   function sweep (): void {
-    if (Math.abs(clock() - sweptAt) < graceSeconds) return
+    if (Math.abs(clock() - sweptAt) < gracePeriod) return
     sweptAt = clock()
     memories.purgeStale()
     tombstones.purgeStale()

@@ -20,7 +20,7 @@ export interface SpenderSettings {
   readonly coordinator: RefreshCoordinator
   /** The back-off that all requests to this token service share. */
   readonly service: ServiceBackOff
-  readonly graceSeconds: number
+  readonly gracePeriod: number
   readonly retryAmbiguous: boolean
   readonly clock: () => number
   readonly log: FastifyBaseLogger
@@ -39,7 +39,7 @@ export class Spender {
   constructor (settings: SpenderSettings) {
     this.#settings = settings
     this.#service = settings.service
-    this.#refused = new TokenBackOff(settings.graceSeconds, settings.clock)
+    this.#refused = new TokenBackOff(settings.gracePeriod, settings.clock)
   }
 
   /**

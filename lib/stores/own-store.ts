@@ -21,13 +21,13 @@ export function hasServerSession (fastify: FastifyInstance): boolean {
 
 async function serverStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
   const { keys, cookieName } = options.session
-  if (keys === undefined) fastify.log.warn('The tokens are kept in clear in the store of @fastify/session: give session.key to seal them')
-  return sessionTokenStore(fastify, { ...options, seal: keys && await createSeal(fastify, keys, cookieName) })
+  if (keys.length === 0) fastify.log.warn('The tokens are kept in clear in the store of @fastify/session: give session.key to seal them')
+  return sessionTokenStore(fastify, { ...options, seal: keys.length === 0 ? undefined : await createSeal(fastify, options, 'record', cookieName) })
 }
 
 async function cookieStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
-  const { keys, cookieName, cookie } = options.session
-  const store = cookieTokenStore({ ...options, seal: await createSeal(fastify, keys, cookieName) })
+  const { cookieName, cookie } = options.session
+  const store = cookieTokenStore({ ...options, seal: await createSeal(fastify, options, 'session', cookieName) })
   if (!cookie.secure) fastify.log.warn(`The session cookie ${cookieName} is not Secure: for development on loopback only`)
   fastify.addHook('onSend', (_request, reply, payload, done) => {
     forbidCaching(reply, store.ownsCookie)

@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto'
+import { createHash, hkdfSync } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { CheckedOptions } from '../options/check.ts'
 import { isRecord } from '../tokens/record.ts'
 
 /** What was sealed. */
@@ -12,7 +13,7 @@ export interface Opened {
 
 /** Seals what goes into the cookie, and opens what comes back. */
 export interface Seal {
-  /** Tells, in clear, the key that seals now from the others; empty where the keys are the app's own. */
+  /** Tells, in clear, the key that seals now from the others. */
   readonly keyId: string
   seal (content: Record<string, unknown>): string
   /** `undefined` for whatever does not open: broken, of another key, or none of ours. */
@@ -28,22 +29,33 @@ const SEALED = /^[\w-]+\.[\w-]{32}$/
 /** secure-session's own limit is pushed back by every write, so it is not the one that counts: see `session.absoluteDuration`. */
 const TEN_YEARS = 315_360_000
 
+/** Whose seal it is, and what its keys are made of. */
+export type SealSettings = Pick<CheckedOptions, 'issuer' | 'clientId'> & { readonly session: Pick<CheckedOptions['session'], 'keys'> }
+
+/** What is sealed. One seal does not open what another one has sealed, though both come from one `session.key`. */
+export type SealPurpose = 'session' | 'record' | 'login' | 'logout'
+
 /**
- * @fastify/secure-session as a seal (libsodium's secretbox): with keys of our own, in a context of its own, so that no
- * route pays for its hooks; without keys, with those of the app's own registration.
+ * @fastify/secure-session as a seal (libsodium's secretbox), in a context of its own, so that no route pays for its hooks.
+ * What seals is derived from `session.key` for this one purpose, so that what the app seals with the same key itself, or
+ * another registration, issuer or client, opens nothing here.
+ *
+ * @param name - of the cookie, or the prefix of its name.
  */
-export async function createSeal (fastify: FastifyInstance, keys: Buffer[] | undefined, sessionName: string): Promise<Seal> {
-  if (keys === undefined) return sealOf(fastify, '')
+export async function createSeal (fastify: FastifyInstance, { session: { keys }, issuer, clientId }: SealSettings, purpose: SealPurpose, name: string): Promise<Seal> {
+  const info = JSON.stringify(['fastify-token-management', 1, purpose, name, issuer, clientId])
+  const derived = keys.map((key) => Buffer.from(hkdfSync('sha256', key, Buffer.alloc(0), info, 32))) // RFC 5869
+  const sessionName = `tokens:${purpose}:${name}`
   let seal: Seal | undefined
   await fastify.register(async (context) => {
-    await context.register(secureSession, { key: keys, sessionName, cookieName: sessionName, expiry: TEN_YEARS })
-    seal = sealOf(context, keyIdOf(keys), sessionName)
+    await context.register(secureSession, { key: derived, sessionName, cookieName: sessionName, expiry: TEN_YEARS })
+    seal = sealOf(context, keyIdOf(derived), sessionName)
   })
   if (seal === undefined) throw new Error('@fastify/secure-session could not be registered')
   return seal
 }
 
-function sealOf (context: FastifyInstance, keyId: string, sessionName?: string): Seal {
+function sealOf (context: FastifyInstance, keyId: string, sessionName: string): Seal {
   return {
     keyId,
     // secure-session's "cipher;nonce" in base64 would be percent-encoded in a cookie, a third of it for nothing.

@@ -10,11 +10,8 @@ export interface TimedSession {
 
 /** The limits of sessions, in seconds. */
 export type SessionTimesSettings = Pick<CheckedOptions, 'refreshBeforeExpiration'> & {
-  readonly session: Pick<CheckedOptions['session'], 'inactivityDuration' | 'absoluteDuration' | 'keys'>
+  readonly session: Pick<CheckedOptions['session'], 'inactivityDuration' | 'absoluteDuration'>
 }
-
-/** The app's own @fastify/secure-session ends by itself what was not sealed for a day, unless its `expiry` says otherwise; whether it does is not to be seen. */
-const OTHERS_EXPIRY = 86_400
 
 /** When something is to be done about a session; all in seconds since the epoch. */
 export class SessionTimes {
@@ -32,8 +29,7 @@ export class SessionTimes {
 
   /** When its use is to be written down: the inactivity limit is pushed back only once in half of its time. */
   rollAt ({ usedAt }: TimedSession): number {
-    const { inactivityDuration, keys } = this.#settings.session
-    return usedAt + Math.min(inactivityDuration, keys === undefined ? OTHERS_EXPIRY : Infinity) / 2
+    return usedAt + this.#settings.session.inactivityDuration / 2
   }
 
   /** When it wants to be read at every request: to be written down, or the login's own token to be refreshed, if it can be. */

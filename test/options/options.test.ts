@@ -55,7 +55,7 @@ const shapes: Wrong[] = [
   { title: 'a negative refreshBeforeExpiration', options: { ...base, refreshBeforeExpiration: -1 }, says: 'refreshBeforeExpiration must be >= 0' },
   { title: 'a requestTimeout of 0', options: { ...base, requestTimeout: 0 }, says: 'requestTimeout must be > 0' },
   { title: 'an endless requestTimeout', options: { ...base, requestTimeout: Infinity }, says: 'requestTimeout must be number' },
-  { title: 'a graceSeconds of 0', options: { ...base, graceSeconds: 0 }, says: 'graceSeconds must be > 0' },
+  { title: 'a gracePeriod of 0', options: { ...base, gracePeriod: 0 }, says: 'gracePeriod must be > 0' },
   { title: 'a retryAmbiguous that is no boolean', options: { ...base, retryAmbiguous: 'yes' }, says: 'retryAmbiguous must be boolean' },
   { title: 'a negative defaultExpiresIn', options: { ...base, defaultExpiresIn: -1 }, says: 'defaultExpiresIn must be > 0' },
   { title: 'a refresh that is no hook', options: { ...base, refresh: 'onSend' }, says: "refresh must be one of 'onRequest', 'preHandler', 'manual'" },
@@ -179,7 +179,7 @@ test('the defaults are those of the schema', async (t) => {
     name: 'default',
     refreshBeforeExpiration: 60,
     refresh: 'onRequest',
-    graceSeconds: 30,
+    gracePeriod: 30,
     retryAmbiguous: false,
     requestTimeout: 10
   })
@@ -225,9 +225,9 @@ test('keys are 32 bytes as Buffer, base64, base64url or hex, alone or in an arra
   t.strictSame(checkOptions({ ...base, session: { key: [key, ...forms] } }, alone).session.keys, [key, ...forms.map(() => second)])
 })
 
-test('the key may be left out where @fastify/secure-session, @fastify/session or a store of the app is there', async (t) => {
-  for (const there of [{ session: true }, { secureSession: true }, { tokenStore: true }]) {
-    t.equal(checkOptions(without('session'), { ...alone, ...there }).session.keys, undefined)
+test('without a login the key may be left out where @fastify/session or a store of the app is there', async (t) => {
+  for (const there of [{ session: true }, { tokenStore: true }]) {
+    t.strictSame(checkOptions(without('session'), { ...alone, ...there }).session.keys, [])
     t.throws(() => checkOptions({ ...base, session: { key: 'short' } }, { ...alone, ...there }), { code: 'FST_TOKEN_INVALID_OPTIONS' }, 'a wrong one is wrong all the same')
   }
 })

@@ -202,7 +202,7 @@ test('the session of somebody else, and a new login, are not touched by a logout
 
 test('R13 a slow response that changed nothing never writes its old session over a newer one', async (t) => {
   const slow = new Gate()
-  const { server, check, loginAged } = await startScenario(t, { routes: slowAndLogouts(slow), graceSeconds: 1000 })
+  const { server, check, loginAged } = await startScenario(t, { routes: slowAndLogouts(slow), gracePeriod: 1000 })
   const browser = await loginAged(0)
   const running = browser.clone().get('/slow')
   await slow.arrived()

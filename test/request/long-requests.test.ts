@@ -6,6 +6,7 @@ import { test, type Test } from 'tap'
 import tokenManagement from '../../lib/index.ts'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { Gate } from '../support/authorization-server/gate.ts'
+import { sessionKey } from '../support/start-app.ts'
 import { Browser } from '../support/browser.ts'
 import { JsonSessionStore } from '../support/json-session-store.ts'
 import { logIn, startLoginApp } from '../support/login-flow.ts'
@@ -112,7 +113,7 @@ test('a second provider has its session for a route that says which of its token
         issuer: github.issuer,
         clientId: 'another client',
         clientSecret: github.settings.clientSecret,
-        session: {},
+        session: { key: sessionKey },
         login: { callbackUri: 'http://127.0.0.1:3000/github/callback', startRedirectPath: '/github/login', scope: ['openid', 'offline_access', 'repos'] },
         logout: { path: '/github/logout' }
       })
@@ -127,7 +128,7 @@ test('beside @fastify/secure-session, the destroy() of @fastify/session still en
   const store = new JsonSessionStore()
   const ended: string[] = []
   const { browser } = await startLoginApp(t, {
-    session: {},
+    session: { key: sessionKey },
     onSessionEnded: ({ reason }) => { ended.push(reason) },
     before: async (app) => {
       await app.register(cookie)

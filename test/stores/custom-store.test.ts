@@ -5,6 +5,7 @@ import { test } from 'tap'
 import { schema, SqlTokenStore } from '../../examples/sql-token-store/sql-token-store.ts'
 import { tokenStoreConformance } from '../../lib/testing.ts'
 import { rules } from '../../lib/testing/rules.ts'
+import { sessionKey } from '../support/start-app.ts'
 import { logIn, startLoginApp } from '../support/login-flow.ts'
 import { assertNoSecrets } from '../support/scenario.ts'
 
@@ -24,7 +25,7 @@ test('the page on stores shows the example as it is', async (t) => {
 
 test('an app with its sessions in a table: a login, a refresh, a logout, and no secret in a row', async (t) => {
   const { server, browser, clock } = await startLoginApp(t, {
-    session: {},
+    session: { key: sessionKey },
     server: { expiresIn: 60 },
     before: async (app) => {
       await app.register(cookie)
@@ -48,7 +49,7 @@ test('an app with its sessions in a table: a login, a refresh, a logout, and no 
 
 test('use puts the end of a session off, once in half of the time and never beyond its end; what is over is swept up', async (t) => {
   const { browser } = await startLoginApp(t, {
-    session: {},
+    session: { key: sessionKey },
     before: async (app) => {
       await app.register(cookie)
       app.decorate('tokenStore', store)

@@ -1,3 +1,4 @@
+import { sessionKey } from './start-app.ts'
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
 import type { FastifyRequest } from 'fastify'
@@ -34,7 +35,7 @@ export const sid = (browser: Browser) => browser.cookies.get('sessionId')
  */
 export async function startSessionApp (t: Test, { store = new JsonSessionStore(), sessionOptions, routes, ...options }: SessionAppOptions = {}): Promise<SessionApp> {
   const app = await startLoginApp(t, {
-    session: {},
+    session: { key: sessionKey },
     before: async (app) => {
       await app.register(cookie)
       await app.register(session, { secret: 'a secret of the session, long enough', store, cookie: { secure: false }, ...sessionOptions })

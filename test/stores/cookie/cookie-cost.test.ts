@@ -1,5 +1,4 @@
 /* What the session costs a request: it is opened when somebody asks for it, and the same cookie once. */
-import secureSession from '@fastify/secure-session'
 import type { FastifyInstance } from 'fastify'
 import { test, type Test } from 'tap'
 import { type AuthorizationServer, startAuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
@@ -22,23 +21,27 @@ async function startServer (t: Test): Promise<AuthorizationServer> {
   return server
 }
 
-/** The app's own @fastify/secure-session seals, so that a test can count what it opens. `GET /plain` asks for nothing. */
+/** A test can count what the plugin's own @fastify/secure-session opens. `GET /plain` asks for nothing. */
 async function start (t: Test, options: TestAppOptions = {}): Promise<Stage> {
   const server = await startServer(t)
   let opened = 0
   const stage = await startApp(t, server, {
-    session: {},
-    before: async (app) => {
-      await app.register(secureSession, { key: newKey, cookieName: 'mine' })
-      const { decodeSecureSession } = app
-      app.decodeSecureSession = (cookie, log, sessionName) => {
-        if (cookie !== undefined) opened++ // the app's own is asked for at every request, and is never there
-        return decodeSecureSession(cookie, log, sessionName)
-      }
-    },
+    session: { key: newKey },
+    before: (app) => app.addHook('onRegister', (context) => {
+      const decorate: (name: string, value: unknown) => FastifyInstance = context.decorate.bind(context)
+      Object.assign(context, { decorate: (name: string, value: FastifyInstance['decodeSecureSession']) => decorate(name, name === 'decodeSecureSession' ? counting(value) : value) })
+    }),
     routes: plain,
     ...options
   })
+
+  function counting (decode: FastifyInstance['decodeSecureSession']): FastifyInstance['decodeSecureSession'] {
+    return (...sealed) => {
+      opened++
+      return decode(...sealed)
+    }
+  }
+
   return { ...stage, server, opened: () => { const count = opened; opened = 0; return count } }
 }
 
