@@ -9,7 +9,7 @@ const HOUR = 3600
 if (globalThis.gc === undefined) throw new Error('Run it with --expose-gc, as npm run bench:memory does')
 const { gc } = globalThis
 const clock = { now: 1_800_000_000 }
-const coordinator = memoryRefreshCoordinator(GRACE, () => clock.now)
+const coordinator = memoryRefreshCoordinator(GRACE, 86_400, () => clock.now)
 const rows: string[] = []
 
 /** Of the size of a Keycloak session: 3.5 KB of tokens. */

@@ -4,9 +4,14 @@ import { ClientTokens } from './cached-tokens/client-tokens.ts'
 import { Exchanger } from './cached-tokens/exchanger.ts'
 import { TokenCache } from './cached-tokens/token-cache.ts'
 import type { CheckedOptions } from './options/check.ts'
-import { ServiceBackOff } from './refresh/back-off.ts'
+import { Asking } from './refresh/asking.ts'
+import { Background } from './refresh/background.ts'
 import { memoryRefreshCoordinator, type RefreshCoordinator } from './refresh/coordinator.ts'
+import { Outages } from './refresh/outages.ts'
+import { Pauses } from './refresh/pauses.ts'
+import { RefreshEvents } from './refresh/refresh-events.ts'
 import { Refresher } from './refresh/refresher.ts'
+import { ServiceHealth } from './refresh/service-health.ts'
 import { Spender } from './refresh/spender.ts'
 import { ownStore } from './stores/own-store.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
@@ -27,6 +32,8 @@ export interface Provider {
   readonly tokenService: TokenService
   readonly loginRequests: LoginRequests
   readonly coordinator: RefreshCoordinator
+  /** What goes on behind the requests that began it. */
+  readonly background: Background
   readonly refresher: Refresher
   readonly exchanger: Exchanger
   /** The store in force for a route of this instance. */
@@ -82,10 +89,14 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   if (options.dpop !== undefined) checkAlgorithm(options.dpop.alg, tokenService.metadata)
   await decorateTokenStore(fastify, options, registry)
 
-  const coordinator = memoryRefreshCoordinator(options.gracePeriod, clock)
-  const service = new ServiceBackOff(clock)
-  const spender = new Spender({ ...options, provider: name, tokenService, coordinator, service, log })
-  const cache = new TokenCache({ ...options, log })
+  const coordinator = memoryRefreshCoordinator(options.gracePeriod, options.session.inactivityDuration, clock)
+  const health = new ServiceHealth((dispatcher) => requests.probe(dispatcher), clock)
+  const asking = new Asking(health, new Outages(() => requests.tokenEndpoint, clock, log))
+  const pauses = new Pauses({ ...options, grants: () => health.grants })
+  const background = new Background()
+  const events = new RefreshEvents({ ...options, provider: name, log })
+  const spender = new Spender({ ...options, tokenService, coordinator, asking, pauses, background, events, log })
+  const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
   const { backchannel } = fastify
   const backchannelFor = (own: Dispatcher) => (server: FastifyInstance) => server.backchannel === backchannel ? own : server.backchannel
@@ -100,7 +111,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
       wish: readWish({ resource, scope: scope?.join(' ') }),
       parameters,
       tokenService: ownId === undefined ? tokenService : new TokenService(requestsOf(ownId, own), options),
-      service,
+      asking,
       cache,
       backchannelFor: backchannelFor(isShared ? dispatcher : decorateBackchannel(fastify, options.backchannel, own))
     }))
@@ -112,12 +123,14 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     tokenService,
     loginRequests: new LoginRequests(requests),
     coordinator,
+    background,
     refresher: new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock),
-    exchanger: new Exchanger(tokenService, coordinator, service, cache),
+    exchanger: new Exchanger(tokenService, coordinator, asking, cache),
     storeFor: ({ tokenStore }) => tokenStore === registry.store ? store ?? tokenStore : tokenStore,
     backchannelFor: backchannelFor(dispatcher)
   }
   registry.providers.set(name, provider)
+  fastify.addHook('onClose', async () => { await background.settled() })
   return provider
 }
 

@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Dispatcher } from 'undici'
 import { UnknownClient } from '../errors.ts'
-import { askFreely } from '../refresh/ask-freely.ts'
-import type { ServiceBackOff } from '../refresh/back-off.ts'
+import type { Asking } from '../refresh/asking.ts'
 import { classifyFailure, errorOf, RefreshFailure } from '../refresh/failure.ts'
 import type { TokenCache } from './token-cache.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
@@ -24,7 +23,7 @@ export interface ClientSettings {
   readonly wish: TokenWish
   readonly parameters: Readonly<Record<string, string>> | undefined
   readonly tokenService: TokenService
-  readonly service: ServiceBackOff
+  readonly asking: Asking
   readonly cache: TokenCache
   /** The HTTP client in force for an instance. */
   readonly backchannelFor: (server: FastifyInstance) => Dispatcher
@@ -45,12 +44,16 @@ export class ClientTokens {
   }
 
   async accessToken ({ forceRenewal, ...asked }: ClientTokenParameters, server: FastifyInstance): Promise<string> {
-    const { name, parameters, tokenService, service, cache, backchannelFor } = this.#settings
+    const { name, parameters, tokenService, asking, cache, backchannelFor } = this.#settings
     const wish = { ...this.#settings.wish, ...readWish(asked) }
     const key = JSON.stringify([name, wish.resource, wish.scope])
     try {
-      const token = await cache.obtain(key, forceRenewal, () =>
-        askFreely(service, () => tokenService.clientCredentials(wish, parameters, backchannelFor(server))))
+      const token = await cache.obtain(key, forceRenewal, () => asking.ask({
+        key,
+        dispatcher: backchannelFor(server),
+        send: (wary) => tokenService.clientCredentials(wish, parameters, wary),
+        retryAmbiguous: true
+      }))
       return token.accessToken
     } catch (error) {
       throw errorOf(withoutUser(classifyFailure(error)))

@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Dispatcher } from 'undici'
-import { askFreely } from '../refresh/ask-freely.ts'
-import type { ServiceBackOff } from '../refresh/back-off.ts'
+import type { Asking } from '../refresh/asking.ts'
 import type { RefreshCoordinator } from '../refresh/coordinator.ts'
 import { RefreshFailure } from '../refresh/failure.ts'
 import type { TokenCache } from './token-cache.ts'
@@ -20,15 +19,15 @@ export interface ExchangeRequest extends TokenWish {
 export class Exchanger {
   readonly #tokenService: TokenService
   readonly #coordinator: RefreshCoordinator
-  readonly #service: ServiceBackOff
+  readonly #asking: Asking
   readonly #cache: TokenCache
   /** Exchanges that a new subject token did not help: it is not tried again for each of their failures. */
   readonly #hopeless = new LRUCache<string, true>({ max: 10_000 })
 
-  constructor (tokenService: TokenService, coordinator: RefreshCoordinator, service: ServiceBackOff, cache: TokenCache) {
+  constructor (tokenService: TokenService, coordinator: RefreshCoordinator, asking: Asking, cache: TokenCache) {
     this.#tokenService = tokenService
     this.#coordinator = coordinator
-    this.#service = service
+    this.#asking = asking
     this.#cache = cache
   }
 
@@ -44,7 +43,12 @@ export class Exchanger {
     const subject = await current(wish)
     const { tokens: { sessionId }, token: { resource, requestedScope, accessToken } } = subject
     const key = `${sessionId} ${JSON.stringify([resource, requestedScope, parameters.toString()])}`
-    const exchange = (subject: Subject) => askFreely(this.#service, () => this.#tokenService.exchange(subject, parameters, dispatcher))
+    const exchange = async (subject: Subject) => await this.#asking.ask({
+      key,
+      dispatcher,
+      send: (wary) => this.#tokenService.exchange(subject, parameters, wary),
+      retryAmbiguous: true
+    })
     const issued = await this.#cache.obtain(key, forceRenewal, async () => {
       const token = await exchange(subject).catch(async (error: unknown) => {
         if (!blamesSubject(error) || this.#hopeless.has(key)) throw error

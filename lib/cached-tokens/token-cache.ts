@@ -1,15 +1,18 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { TokenBackOff } from '../refresh/back-off.ts'
-import { classifyFailure, isAnswer, type RefreshFailure } from '../refresh/failure.ts'
-import type { AccessToken } from '../tokens/token-set.ts'
+import { classifyFailure, ofWish, RefreshFailure } from '../refresh/failure.ts'
+import { detailsOf } from '../refresh/outages.ts'
+import { takesLong } from '../refresh/patience.ts'
+import type { Pauses } from '../refresh/pauses.ts'
 import { isExpired, needsRefresh } from '../tokens/lifetime.ts'
+import type { AccessToken } from '../tokens/token-set.ts'
 
 /** Bound of what is kept: some eight thousand tokens. */
 const MEMORY_BYTES = 8 * 1_048_576
 
 export interface TokenCacheSettings {
   readonly refreshBeforeExpiration: number
+  readonly pauses: Pauses
   readonly clock: () => number
   readonly log: FastifyBaseLogger
 }
@@ -18,17 +21,15 @@ export interface TokenCacheSettings {
 export class TokenCache {
   readonly #settings: TokenCacheSettings
   readonly #kept = new LRUCache<string, AccessToken>({ maxSize: MEMORY_BYTES, sizeCalculation: (token, key) => key.length + JSON.stringify(token).length })
-  readonly #asking = new Map<string, Promise<AccessToken>>()
-  readonly #refused: TokenBackOff
+  readonly #asking = new Map<string, { readonly coming: Promise<AccessToken>, readonly since: number }>()
 
   constructor (settings: TokenCacheSettings) {
     this.#settings = settings
-    // No grace period ever ends: what is refused now may be granted later.
-    this.#refused = new TokenBackOff(Infinity, settings.clock)
   }
 
   /**
-   * The token under a key, or what asking for a new one brings. A token that is still valid outlives a failure.
+   * The token under a key, or what asking for a new one brings. A token that is still valid outlives a failure, and nobody
+   * who has one waits long.
    *
    * @param key - holds everything that changes the token.
    * @param forceRenewal - `true`: a new token. A token: a new one if that is still the one that is kept.
@@ -39,12 +40,13 @@ export class TokenCache {
     const kept = this.#kept.get(key)
     const serves = kept !== undefined && forceRenewal !== true && forceRenewal !== kept.accessToken
     if (serves && !needsRefresh(kept, clock(), refreshBeforeExpiration)) return kept
-    try {
-      return await (this.#asking.get(key) ?? this.#start(key, ask))
-    } catch (error) {
-      if (serves && !isExpired(kept, clock())) return kept
+    const good = serves && !isExpired(kept, clock()) ? kept : undefined
+    const { coming, since } = this.#asking.get(key) ?? this.#start(key, ask)
+    if (good !== undefined && await takesLong(coming, since)) return good
+    return await coming.catch((error: unknown) => {
+      if (good !== undefined) return good
       throw error
-    }
+    })
   }
 
   /** Drops all tokens whose key starts like this. */
@@ -52,28 +54,34 @@ export class TokenCache {
     for (const key of [...this.#kept.keys()]) if (key.startsWith(prefix)) this.#kept.delete(key)
   }
 
-  #start (key: string, ask: () => Promise<AccessToken>): Promise<AccessToken> {
-    const asking = this.#ask(key, ask).finally(() => this.#asking.delete(key))
+  #start (key: string, ask: () => Promise<AccessToken>) {
+    const coming = this.#ask(key, ask).finally(() => this.#asking.delete(key))
+    const asking = { coming, since: performance.now() }
     this.#asking.set(key, asking)
     return asking
   }
 
   async #ask (key: string, ask: () => Promise<AccessToken>): Promise<AccessToken> {
-    this.#refused.enter(key)
+    const { pauses } = this.#settings
+    pauses.enter(key)
     try {
       const token = await ask()
-      this.#refused.succeeded(key)
+      pauses.succeeded(key)
       this.#kept.set(key, token)
       return token
     } catch (error) {
-      throw this.#remember(key, classifyFailure(error))
+      throw this.#remember(key, harmless(classifyFailure(error)))
     }
   }
 
-  /** A refusal is remembered for the one key, so that it is not asked for again at once; an outage for the service, elsewhere. */
   #remember (key: string, failure: RefreshFailure): RefreshFailure {
-    if (!isAnswer(failure.class) || failure.endsSession || failure.class === 'unavailable') return failure
-    if (failure.class === 'refused') this.#settings.log.error({ err: failure }, 'The token service refuses the request of this app: check the client registration and the options')
-    return this.#refused.failed(key, failure)
+    if (!failure.wasAsked) return failure
+    if (failure.class === 'refused' || failure.class === 'rejected') this.#settings.log[failure.class === 'refused' ? 'error' : 'info'](detailsOf(failure), 'The token service refuses a token that is not of a login. See docs/troubleshooting.md')
+    return this.#settings.pauses.failed(key, failure)
   }
+}
+
+/** What is said of what was presented this time ends no session, and an id_token that came along is nobody's. */
+function harmless (failure: RefreshFailure): RefreshFailure {
+  return failure.class === 'wrongIdentity' ? new RefreshFailure('badResponse', { cause: failure.cause }) : ofWish(failure)
 }

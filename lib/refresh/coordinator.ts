@@ -27,7 +27,7 @@ export interface RefreshCoordinator {
   hasEnded (sessionId: string): boolean
 }
 
-/** A client whose response was lost may come back with the spent token so many seconds later. */
+/** What has come back is not remembered for longer than so many seconds. */
 const MEMORY_SECONDS = 3600
 
 /** Bounds of what is remembered: some ten thousand sessions that are refreshing at one time. */
@@ -41,9 +41,13 @@ interface Memory {
   readonly predecessor?: string
 }
 
-/** The coordinator of one process, in memory: bounded in bytes, without timers. */
-export function memoryRefreshCoordinator (gracePeriod: number, clock: () => number): RefreshCoordinator {
-  const ttl = MEMORY_SECONDS * 1000
+/**
+ * The coordinator of one process, in memory: bounded in bytes, without timers.
+ *
+ * @param inactivityDuration - a client whose response was lost may come back with the spent token so much later, in seconds.
+ */
+export function memoryRefreshCoordinator (gracePeriod: number, inactivityDuration: number, clock: () => number): RefreshCoordinator {
+  const ttl = inactivityDuration * 1000
   const time = { perf: { now: () => clock() * 1000 }, ttlResolution: 0, ttl }
   const spending = new Map<string, Promise<TokenSet>>()
   const memories = new LRUCache<string, Memory>({ ...time, maxSize: MEMORY_BYTES, sizeCalculation: sizeOf })
@@ -102,7 +106,7 @@ export function memoryRefreshCoordinator (gracePeriod: number, clock: () => numb
       if (memory.successor === undefined) memories.delete(token)
       else memories.set(token, { successor: memory.successor }, { noUpdateTTL: true })
       const before = memories.get(predecessor)
-      if (before !== undefined) memories.set(predecessor, before, { ttl: gracePeriod * 1000 })
+      if (before !== undefined) memories.set(predecessor, before, { ttl: Math.min(gracePeriod, MEMORY_SECONDS) * 1000 })
       token = predecessor
     }
   }

@@ -1,9 +1,10 @@
 import type { Dispatcher } from 'undici'
-import { type AccessToken, findAccessToken, type TokenSet } from '../tokens/token-set.ts'
 import { isExpired, needsRefresh } from '../tokens/lifetime.ts'
+import { type AccessToken, findAccessToken, type TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, RefreshFailure } from './failure.ts'
+import { takesLong } from './patience.ts'
 import type { Spender } from './spender.ts'
 
 /** What is wanted, and by what means. */
@@ -17,7 +18,7 @@ export interface RefreshWish extends TokenWish {
 
 /** The newest token set there is (to be stored, if it is not the one that was given), and the token in it or why there is none. */
 export type Outcome =
-  | { readonly tokens: TokenSet, readonly token: AccessToken }
+  | { readonly tokens: TokenSet, readonly token: AccessToken, /** The refresh that goes on behind this token. */ readonly coming?: Promise<TokenSet> }
   | { readonly tokens: TokenSet, readonly failure: RefreshFailure, /** The session is to be wiped. */ readonly isOver: boolean }
 
 /** Valid? Return it. Else spend the refresh token, once, and look again. */
@@ -41,17 +42,18 @@ export class Refresher {
   async obtain (stored: TokenSet, wish: RefreshWish): Promise<Outcome> {
     let tokens = this.#coordinator.successorOf(stored) ?? stored
     const rejected = wish.forceRenewal === true ? findAccessToken(tokens, wish)?.accessToken : wish.forceRenewal
+    const askedAt = performance.now()
     for (;;) {
       // The logout has cleared what there was to clear; by now the browser may hold a new login, which is left alone.
       if (this.#coordinator.hasEnded(tokens.sessionId)) return { tokens: stored, failure: new RefreshFailure('loggedOut'), isOver: false }
       const current = findAccessToken(tokens, wish)
       if (current !== undefined && !this.#isStale(current, rejected)) return { tokens, token: current }
+      const good = current !== undefined && current.accessToken !== rejected && !isExpired(current, this.#clock()) ? current : undefined
 
-      const next = await this.#next(tokens, wish)
-      if (next instanceof RefreshFailure) {
-        const serves = current !== undefined && current.accessToken !== rejected && !next.endsSession && !isExpired(current, this.#clock())
-        return serves ? { tokens, token: current } : { tokens, failure: next, isOver: this.#spender.isOver(tokens) }
-      }
+      const coming = this.#spend(tokens, wish)
+      if (good !== undefined && await takesLong(coming, Math.min(askedAt, this.#spender.startOf(tokens)))) return { tokens, token: good, coming }
+      const next = await coming.catch(classifyFailure)
+      if (next instanceof RefreshFailure) return this.#without(tokens, next, good)
       tokens = next
       const renewed = findAccessToken(tokens, wish)
       if (renewed !== undefined && renewed.generation > (current?.generation ?? -1)) return { tokens, token: renewed }
@@ -64,19 +66,26 @@ export class Refresher {
     return token !== undefined && forceRenewal !== true && !this.#isStale(token, forceRenewal)
   }
 
+  /**
+   * What there is without a refresh. A token that is still good serves on: after `invalid_grant` for the grace period, since
+   * another process may have the successor; not where the session is known to be over.
+   */
+  #without (tokens: TokenSet, failure: RefreshFailure, good: AccessToken | undefined): Outcome {
+    const isOver = this.#spender.endIfOver(tokens)
+    const serves = failure.class === 'ended' ? !isOver : !failure.endsSession && failure.class !== 'spent'
+    return good !== undefined && serves ? { tokens, token: good } : { tokens, failure, isOver }
+  }
+
   #isStale (token: AccessToken, rejected: string | boolean | undefined): boolean {
     return token.accessToken === rejected || needsRefresh(token, this.#clock(), this.#refreshBeforeExpiration)
   }
 
-  async #next (tokens: TokenSet, wish: RefreshWish): Promise<TokenSet | RefreshFailure> {
-    if (!isRefreshable(tokens)) return new RefreshFailure('noRefreshToken')
-    if (this.#coordinator.isSpent(tokens)) return new RefreshFailure('ended', { cause: new Error('its refresh token was spent already') })
-    if (!wish.maySpend) return new RefreshFailure('headersSent')
-    try {
-      return await this.#spender.successor(tokens, wish, wish.dispatcher)
-    } catch (error) {
-      return classifyFailure(error)
-    }
+  /** @throws RefreshFailure */
+  async #spend (tokens: TokenSet, wish: RefreshWish): Promise<TokenSet> {
+    if (!isRefreshable(tokens)) throw new RefreshFailure('noRefreshToken')
+    if (this.#coordinator.isSpent(tokens)) throw new RefreshFailure('spent')
+    if (!wish.maySpend) throw new RefreshFailure('headersSent')
+    return await this.#spender.successor(tokens, wish, wish.dispatcher)
   }
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { BackchannelError } from '../token-service/backchannel.ts'
 import { AnswerError } from '../token-service/token-response.ts'
+import { isHeldBack } from './held-back.ts'
 
 /** Seconds that one refresh waits in all, and after which it no longer tries again. Real ones: they mean nothing to the session. */
 const PATIENCE = 1
@@ -21,6 +22,8 @@ export async function askPatiently<Answer> (ask: () => Promise<Answer>, retryAmb
     try {
       return await ask()
     } catch (error) {
+      // It only waits for what comes of somebody else's suspicion.
+      if (isHeldBack(error)) continue
       const wait = pauseAfter(error, next, retryAmbiguous)
       if (wait === undefined || waited + wait > PATIENCE || performance.now() > giveUpAt) throw error
       await pause(wait * 1000)

@@ -1,149 +1,161 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Dispatcher } from 'undici'
-import { type RefreshedEvent, type RefreshFailedEvent, type SessionEndedEvent, tell } from '../tokens/events.ts'
-import { type Revocable, revocableTokens } from '../tokens/revocation.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 import type { TokenService } from '../token-service/token-service.ts'
-import { findAccessToken, type TokenSet } from '../tokens/token-set.ts'
-import { isExpired } from '../tokens/lifetime.ts'
-import { readClaims } from '../tokens/jwt.ts'
 import { salvagedTokenSet } from '../tokens/from-response.ts'
+import { isExpired } from '../tokens/lifetime.ts'
+import { type Revocable, revocableTokens } from '../tokens/revocation.ts'
+import { findAccessToken, isLoginsOwn, type TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
-import { type ServiceBackOff, TokenBackOff } from './back-off.ts'
+import type { Asking } from './asking.ts'
+import type { Background } from './background.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
-import { classifyFailure, isAnswer, RefreshFailure } from './failure.ts'
-import { askPatiently } from './retry.ts'
+import { classifyFailure, isAnswer, ofWish, RefreshFailure } from './failure.ts'
+import type { Pauses } from './pauses.ts'
+import type { RefreshEvents } from './refresh-events.ts'
 
 export interface SpenderSettings {
-  readonly provider: string
   readonly tokenService: TokenService
   readonly coordinator: RefreshCoordinator
-  /** The back-off that all requests to this token service share. */
-  readonly service: ServiceBackOff
-  readonly gracePeriod: number
+  readonly asking: Asking
+  readonly pauses: Pauses
+  readonly background: Background
+  readonly events: RefreshEvents
   readonly retryAmbiguous: boolean
   readonly clock: () => number
   readonly log: FastifyBaseLogger
-  readonly onRefreshed?: ((event: RefreshedEvent) => unknown) | undefined
-  readonly onRefreshFailed?: ((event: RefreshFailedEvent) => unknown) | undefined
-  readonly onSessionEnded?: ((event: SessionEndedEvent) => unknown) | undefined
 }
 
-/** Spends refresh tokens: each once, none while the service pauses, and never one that is known to be dead. */
+/** Spends refresh tokens: each once, and never one that is known to be dead. */
 export class Spender {
   readonly #settings: SpenderSettings
-  readonly #service: ServiceBackOff
-  readonly #refused: TokenBackOff
-  readonly #waiting = new Map<string, number>()
+  /** Who waits for a refresh token, and since when: in milliseconds of this machine. */
+  readonly #waiting = new Map<string, { requests: number, since: number }>()
 
   constructor (settings: SpenderSettings) {
     this.#settings = settings
-    this.#service = settings.service
-    this.#refused = new TokenBackOff(settings.gracePeriod, settings.clock)
   }
 
   /**
-   * The successor of a token set, from whoever spends its refresh token first.
+   * The successor of a token set, from whoever spends its refresh token first. What another wish was refused says nothing
+   * of this one: who has waited for that asks for itself.
    *
    * @throws RefreshFailure
    */
   async successor (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
+    const { coordinator, pauses, asking } = this.#settings
     const { refreshToken } = tokens
-    this.#waiting.set(refreshToken, this.#waitingFor(refreshToken) + 1)
+    const waiting = this.#waiting.get(refreshToken) ?? { requests: 0, since: performance.now() }
+    this.#waiting.set(refreshToken, waiting)
+    waiting.requests++
     try {
-      return await this.#settings.coordinator.once(tokens, async () => {
-        this.#refused.enter(refreshToken)
-        this.#service.enter()
-        return await this.#spend(tokens, wish, dispatcher)
-      })
+      for (;;) {
+        let isOurs = false
+        try {
+          return await coordinator.once(tokens, async () => {
+            isOurs = true
+            pauses.enter(refreshToken)
+            pauses.enter(keyOf(tokens, wish))
+            return await this.#spend(tokens, wish, dispatcher)
+          })
+        } catch (error) {
+          if (isOurs || !(error instanceof RefreshFailure) || !isAnswer(error.class)) throw error
+        }
+      }
+    } catch (error) {
+      const failure = classifyFailure(error)
+      asking.disappointed(failure)
+      throw failure
     } finally {
-      const others = this.#waitingFor(refreshToken) - 1
-      if (others === 0) this.#waiting.delete(refreshToken)
-      else this.#waiting.set(refreshToken, others)
+      if (--waiting.requests === 0) this.#waiting.delete(refreshToken)
     }
   }
 
-  /** Whether the session of this token set has ended for good, so that it is to be wiped. */
-  isOver ({ refreshToken }: TokenSet): boolean {
-    return refreshToken !== undefined && this.#refused.isOver(refreshToken)
+  /** When the refresh of a token set was begun that somebody waits for, in milliseconds of this machine. */
+  startOf ({ refreshToken = '' }: TokenSet): number {
+    return this.#waiting.get(refreshToken)?.since ?? Infinity
+  }
+
+  /** Whether the session of this token set has ended for good, so that it is to be wiped; the first time that is told. */
+  endIfOver ({ refreshToken, sessionId }: TokenSet): boolean {
+    const { pauses, events } = this.#settings
+    if (refreshToken === undefined || !pauses.isOver(refreshToken)) return false
+    if (pauses.isFirstToTell(refreshToken)) events.ended(sessionId, 'refreshTokenDead')
+    return true
   }
 
   /** One request to the token service. It belongs to nobody's request: a client that leaves does not lose the answer. */
   async #spend (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { tokenService, coordinator, retryAmbiguous, clock, log, onRefreshed } = this.#settings
+    const { tokenService, asking, retryAmbiguous, clock, background } = this.#settings
     const askedAt = clock()
+    const send = async (wary: Dispatcher) => await tokenService.refresh(tokens, wish, wary)
+    const asked = asking.ask({ key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous })
+    background.add(asked)
     try {
-      const successor = await askPatiently(() => tokenService.refresh(tokens, wish, dispatcher), retryAmbiguous)
-      this.#service.answered()
-      this.#refused.succeeded(tokens.refreshToken)
-      if (coordinator.hasEnded(tokens.sessionId)) {
-        this.#discard(revocableTokens(successor, clock()), dispatcher)
-        throw new RefreshFailure('loggedOut')
-      }
-      this.#pauseIfExpired(successor, wish)
-      tell(log, 'onRefreshed', onRefreshed, { ...this.#event(tokens, askedAt), tokens: successor, claims: newClaims(tokens, successor) })
-      return successor
+      return this.#keep(tokens, await asked, wish, askedAt, dispatcher)
     } catch (error) {
-      return this.#salvage(tokens, error, askedAt, dispatcher)
+      return this.#salvage(tokens, classifyFailure(error), wish, askedAt, dispatcher)
     }
   }
 
+  #keep (tokens: RefreshableTokenSet, successor: TokenSet, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): TokenSet {
+    const { coordinator, pauses, clock, events } = this.#settings
+    pauses.succeeded(tokens.refreshToken)
+    pauses.succeeded(keyOf(tokens, wish))
+    if (coordinator.hasEnded(tokens.sessionId)) {
+      this.#discard(revocableTokens(successor, clock()), dispatcher)
+      throw new RefreshFailure('loggedOut')
+    }
+    this.#pauseIfExpired(successor, wish)
+    events.refreshed(tokens, successor, this.#about(tokens, askedAt))
+    return successor
+  }
+
   /** An answer of no use that has brought a new refresh token has spent the old one: the session goes on with the new one, after a pause. */
-  #salvage (tokens: RefreshableTokenSet, error: unknown, askedAt: number, dispatcher: Dispatcher): TokenSet {
-    if (error instanceof RefreshFailure) throw error
-    const failure = this.#remember(tokens, classifyFailure(error))
-    const salvaged = error instanceof AnswerError ? error.salvagedRefreshToken() : undefined
-    this.#tellFailed(tokens, failure, askedAt)
+  #salvage (tokens: RefreshableTokenSet, answered: RefreshFailure, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): TokenSet {
+    if (!answered.wasAsked) throw answered
+    const failure = this.#remember(tokens, answered, wish)
+    const salvaged = answered.cause instanceof AnswerError ? answered.cause.salvagedRefreshToken() : undefined
+    this.#settings.events.failed(tokens, failure, this.#about(tokens, askedAt))
     if (salvaged === undefined) throw failure
     if (failure.class !== 'badResponse' || this.#settings.coordinator.hasEnded(tokens.sessionId)) {
       this.#discard([{ token: salvaged, hint: 'refresh_token' }], dispatcher)
       throw failure
     }
-    this.#refused.failed(salvaged, failure)
-    return salvagedTokenSet(tokens, salvaged)
+    const successor = salvagedTokenSet(tokens, salvaged)
+    this.#settings.pauses.failed(keyOf(successor, wish), failure)
+    return successor
   }
 
-  /** Outages are remembered for the service, everything else for the one token. */
-  #remember ({ refreshToken }: RefreshableTokenSet, failure: RefreshFailure): RefreshFailure {
-    if (failure.class === 'unavailable' || failure.class === 'ambiguous') this.#service.failed(failure.retryAfter)
-    else this.#service.answered()
-    return failure.class === 'unavailable' ? failure : this.#refused.failed(refreshToken, failure)
+  /** The answer to the login's own refresh is the refresh token's matter, and that to another wish only that wish's. Whatever may have spent the token is the token's. */
+  #remember (tokens: RefreshableTokenSet, answered: RefreshFailure, wish: TokenWish): RefreshFailure {
+    const { pauses } = this.#settings
+    const failure = isLoginsOwn(tokens, wish) ? answered : ofWish(answered)
+    const isOfToken = failure.class === 'ambiguous' || failure.endsSession
+    return pauses.failed(isOfToken ? tokens.refreshToken : keyOf(tokens, wish), failure, isLoginsOwn(tokens, wish))
   }
 
   /** A token that is born expired serves those who waited for it; nobody asks for the next one at once. */
   #pauseIfExpired (successor: TokenSet, wish: TokenWish): void {
     const token = findAccessToken(successor, wish)
-    if (token === undefined || successor.refreshToken === undefined || !isExpired(token, this.#settings.clock())) return
-    this.#refused.failed(successor.refreshToken, new RefreshFailure('unavailable', { cause: new Error('the last token came with no lifetime') }))
+    if (token === undefined || !isExpired(token, this.#settings.clock())) return
+    this.#settings.pauses.failed(keyOf(successor, wish), new RefreshFailure('unavailable', { cause: new Error('the last token came with no lifetime') }))
+  }
+
+  #about ({ refreshToken }: RefreshableTokenSet, askedAt: number) {
+    return { durationSeconds: this.#settings.clock() - askedAt, requests: this.#waiting.get(refreshToken)?.requests ?? 0 }
   }
 
   /** Tokens that nobody may use any more are revoked, as well as that goes. */
   #discard (tokens: readonly Revocable[], dispatcher: Dispatcher): void {
-    this.#settings.tokenService.revoke(tokens, dispatcher)
-      .catch((error: unknown) => this.#settings.log.warn({ err: error }, 'Tokens that nobody holds any more could not be revoked'))
-  }
-
-  #tellFailed (tokens: RefreshableTokenSet, failure: RefreshFailure, askedAt: number): void {
-    if (!isAnswer(failure.class)) return
-    const { provider, log, onRefreshFailed, onSessionEnded } = this.#settings
-    const { sessionId } = tokens
-    if (failure.class === 'refused') log.error({ err: failure }, 'The token service refuses the request of this app: check the client registration and the options')
-    tell(log, 'onRefreshFailed', onRefreshFailed, {
-      ...this.#event(tokens, askedAt), sessionId, failure: failure.class, error: failure, sessionEnded: failure.endsSession
-    })
-    if (failure.endsSession) tell(log, 'onSessionEnded', onSessionEnded, { provider, sessionId, reason: 'refreshTokenDead' })
-  }
-
-  #event ({ refreshToken }: RefreshableTokenSet, askedAt: number) {
-    const { provider, clock } = this.#settings
-    return { provider, durationSeconds: clock() - askedAt, requests: this.#waitingFor(refreshToken) }
-  }
-
-  #waitingFor (refreshToken: string): number {
-    return this.#waiting.get(refreshToken) ?? 0
+    const { tokenService, background, log } = this.#settings
+    background.add(tokenService.revoke(tokens, dispatcher)
+      .catch((error: unknown) => log.warn({ err: error }, 'Tokens that nobody holds any more could not be revoked')))
   }
 }
 
-function newClaims ({ idToken: before }: TokenSet, { idToken }: TokenSet): Record<string, unknown> | undefined {
-  return idToken === undefined || idToken === before ? undefined : readClaims(idToken)
+/** Whose matter an answer is: the login's own refresh is about the refresh token, everything else about a wish of the session. */
+function keyOf (tokens: TokenSet, wish: TokenWish): string {
+  const { sessionId, refreshToken = sessionId } = tokens
+  return isLoginsOwn(tokens, wish) ? refreshToken : JSON.stringify([sessionId, wish.resource, wish.scope])
 }

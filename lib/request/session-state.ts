@@ -68,6 +68,12 @@ export class SessionState {
     if (this.#provider.coordinator.hasEnded(tokens.sessionId)) await this.store.undo(tokens.sessionId)
   }
 
+  /** A refresh goes on behind the answer. A store on the server gets what it brings as it comes, and a cookie with a later response. */
+  keepWhatComes (successor: Promise<TokenSet>): void {
+    if (this.store.writesResponse) return
+    this.#provider.background.add(successor.then((tokens) => this.keep(tokens)))
+  }
+
   /** Ends what is dead. */
   async wipe ({ sessionId }: TokenSet): Promise<void> {
     this.#change = 'wiped'

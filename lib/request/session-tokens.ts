@@ -94,6 +94,7 @@ export class SessionTokens {
     if ('failure' in outcome && outcome.isOver) await this.#session.wipe(outcome.tokens)
     else if (outcome.tokens !== stored) await this.#session.keep(outcome.tokens)
     if ('token' in outcome) {
+      if (outcome.coming !== undefined) this.#session.keepWhatComes(outcome.coming)
       if (outcome.tokens !== stored) this.#renewed = outcome.token
       return outcome
     }

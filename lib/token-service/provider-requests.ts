@@ -13,6 +13,9 @@ import { judgeTokenResponse } from './token-response.ts'
 /** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
 const CLOCK_TOLERANCE = 30
 
+/** Seconds. */
+const PROBE_TIMEOUT = 1
+
 export interface ProviderSettings extends Preparation {
   readonly metadata: Metadata
   readonly clientId: string
@@ -50,6 +53,21 @@ export class ProviderRequests {
 
   get server (): oauth.AuthorizationServer {
     return this.#settings.metadata()
+  }
+
+  get tokenEndpoint (): string {
+    const { token_endpoint: endpoint, mtls_endpoint_aliases: aliases } = this.server
+    return String((this.#authentication.mutualTls && aliases?.token_endpoint) ?? endpoint)
+  }
+
+  /** Whether the token endpoint answers at all: by a GET without parameters or credentials, which spends nothing. */
+  async probe (dispatcher: Dispatcher): Promise<boolean> {
+    try {
+      const { status } = await callBackchannel(dispatcher, PROBE_TIMEOUT, this.tokenEndpoint, { method: 'GET', headers: { accept: 'application/json' } })
+      return status < 500
+    } catch {
+      return false
+    }
   }
 
   get client (): oauth.Client {

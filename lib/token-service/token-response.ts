@@ -9,6 +9,8 @@ export class AnswerError extends Error {
   readonly status: number
   /** The `error` of RFC 6749 §5.2, where the answer has one. */
   readonly error: string | undefined
+  /** What the provider says to whoever runs this app, with what is or may be secret masked. Never for the browser. */
+  readonly description: string | undefined
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined
   /** The id_token is of another issuer, subject or audience than the session's (OpenID Connect Core §12.2). */
@@ -19,6 +21,7 @@ export class AnswerError extends Error {
     super(message)
     this.status = status
     this.error = error
+    this.description = undefined
     this.retryAfter = retryAfter
     this.wrongIdentity = wrongIdentity
     this.#refreshToken = refreshToken

@@ -46,6 +46,11 @@ export function completeWish ({ accessTokens: [login] }: TokenSet, { resource = 
   return { ...(resource !== undefined && { resource }), ...(scope !== undefined && { scope }) }
 }
 
+/** Whether a complete wish is for what the login itself has brought: what the answer says of that is about the session. */
+export function isLoginsOwn ({ accessTokens: [login] }: TokenSet, { resource, scope }: TokenWish): boolean {
+  return scope === undefined && resource === login?.resource
+}
+
 /** The access token in the set that was asked for like this, expired or not; the first is the login's own. */
 export function findAccessToken ({ accessTokens }: TokenSet, { resource, scope }: TokenWish): AccessToken | undefined {
   return accessTokens.find((token) => token.resource === resource && token.requestedScope === scope)

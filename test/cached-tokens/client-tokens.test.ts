@@ -126,11 +126,29 @@ test('the outage of a refresh is the outage of the client tokens too: they ask t
   const { server, ask, clock, login } = await startClientApp(t)
   const browser = await login()
   clock.now += 301
-  server.fault(faults.answer(500))
+  server.fault(faults.empty(502), Infinity)
   t.equal((await browser.get('/token')).status, 503)
   await t.rejects(ask('orders'), { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' })
   t.equal(server.tokenRequests, 1)
 })
+
+for (const [name, fault] of Object.entries({ 'a 500': faults.empty(500), 'a 429 with Retry-After': faults.retryAfter(429, 300), 'a 502 where the service is alive': faults.empty(502), 'a lost answer': faults.resetAfter() })) {
+  test(`F3 ${name} for one session is no matter of the client's own tokens, nor the other way round`, async (t) => {
+    const { server, ask, clock, login } = await startClientApp(t)
+    const browser = await login()
+    clock.now += 301
+    server.fault(fault)
+    t.equal((await browser.get('/token')).status, 503)
+    t.ok(server.whoHas(await ask('orders')))
+
+    const other = await login()
+    clock.now += 301
+    server.fault(fault, 20)
+    await t.rejects(ask('orders'), { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' })
+    server.clearFaults()
+    t.equal((await other.get('/token')).status, 200)
+  })
+}
 
 test('a request whose answer was lost is sent again: nothing was spent', async (t) => {
   const { server, ask } = await startClientApp(t)

@@ -1,12 +1,12 @@
-/* What sockets show badly of lib/refresh: bounds, times, tombstones, and the back-off to the second. */
+/* What sockets show badly of lib/refresh: bounds, times, tombstones. */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
-import { ServiceBackOff, TokenBackOff } from '../../lib/refresh/back-off.ts'
 import { memoryRefreshCoordinator, type RefreshableTokenSet } from '../../lib/refresh/coordinator.ts'
 import { classifyFailure, errorOf, RefreshFailure } from '../../lib/refresh/failure.ts'
 
 const GRACE = 30
+const DAY = 86_400
 
 setFlagsFromString('--expose-gc')
 const collectGarbage: () => void = runInNewContext('gc')
@@ -15,7 +15,7 @@ const collectGarbage: () => void = runInNewContext('gc')
 function setUp () {
   const time = { now: 1_700_000_000 }
   const clock = () => time.now
-  return { time, clock, coordinator: memoryRefreshCoordinator(GRACE, clock) }
+  return { time, clock, coordinator: memoryRefreshCoordinator(GRACE, DAY, clock) }
 }
 
 /** A token set of a session, whose refresh token is named after both unless it says otherwise. */
@@ -60,10 +60,10 @@ test('the chain of successors is followed to its end', async (t) => {
   t.equal(coordinator.successorOf({ ...first, sessionId: 'bob', refreshToken: 'bob 0' }), undefined)
 })
 
-test('a successor is remembered for an hour, and for the grace period from when it has come back', async (t) => {
+test('a successor is remembered for the inactivity duration, and for the grace period from when it has come back', async (t) => {
   const { time, coordinator } = setUp()
   await coordinator.once(first, async () => second)
-  time.now += 3599
+  time.now += DAY - 1
   t.equal(coordinator.successorOf(first), second)
   coordinator.arrived(second)
   time.now += GRACE - 1
@@ -73,7 +73,7 @@ test('a successor is remembered for an hour, and for the grace period from when 
   t.equal(coordinator.successorOf(first), undefined, 'it came back only once: another time does not count')
 
   await coordinator.once(second, async () => third)
-  time.now += 3601
+  time.now += DAY + 1
   t.equal(coordinator.successorOf(second), undefined)
 })
 
@@ -120,10 +120,10 @@ test('a service that answers without a refresh token ends the chain', async (t) 
   coordinator.arrived(last)
 })
 
-test('a tombstone lies for an hour: longer than a refresh is in flight, and than a successor is remembered', (t) => {
+test('a tombstone lies for the inactivity duration: longer than a refresh is in flight, and than a successor is remembered', (t) => {
   const { time, coordinator } = setUp()
   coordinator.end('alice')
-  time.now += 3599
+  time.now += DAY - 1
   t.ok(coordinator.hasEnded('alice'))
   t.notOk(coordinator.hasEnded('bob'))
   time.now += 2
@@ -168,101 +168,6 @@ test('what is stale is swept as new memories come: nothing of it is left, and no
   t.ok(await left() <= 1, 'but for the last one, which the loop may still hold')
 })
 
-test('the service is down for 10 s: 1,000 requests are at most 20 tries, one at a time, and then it is back', (t) => {
-  const time = { now: 1000 }
-  const backOff = new ServiceBackOff(() => time.now)
-  let tries = 0
-  for (let request = 0; request < 1000; request++) {
-    time.now += 0.01
-    try {
-      backOff.enter()
-    } catch (error) {
-      t.match(error, { class: 'unavailable', retryAfter: Number })
-      continue
-    }
-    tries++
-    backOff.failed()
-  }
-  t.ok(tries > 3 && tries <= 20, `${tries} tries`)
-
-  time.now += 30
-  backOff.enter()
-  t.ok(retryAfterOf(() => { backOff.enter() }) > 0, 'half open: one finds out, the others do not wait')
-  backOff.answered()
-  for (let request = 0; request < 10; request++) backOff.enter()
-  t.end()
-})
-
-test('the pause after an outage doubles from 1 s to 30 s, less up to half of it', (t) => {
-  const time = { now: 1000 }
-  const backOff = new ServiceBackOff(() => time.now)
-  for (const longest of [1, 2, 4, 8, 16, 30, 30, 30]) {
-    backOff.enter()
-    backOff.failed()
-    backOff.failed()
-    const left = retryAfterOf(() => { backOff.enter() })
-    t.ok(left >= longest / 2 && left <= longest, `${left} of ${longest}`)
-    time.now += longest
-  }
-  t.end()
-})
-
-test('Retry-After is honoured where it is longer, for five minutes at most', (t) => {
-  const time = { now: 1000 }
-  const backOff = new ServiceBackOff(() => time.now)
-  backOff.failed(20)
-  t.equal(retryAfterOf(() => { backOff.enter() }), 20)
-  backOff.failed(1e9)
-  t.equal(retryAfterOf(() => { backOff.enter() }), 300)
-  t.end()
-})
-
-test('the clock is set back during an outage: nobody is locked out', (t) => {
-  const time = { now: 10_000 }
-  const backOff = new ServiceBackOff(() => time.now)
-  backOff.failed(300)
-  time.now -= 3600
-  t.doesNotThrow(() => { backOff.enter() })
-  t.end()
-})
-
-test('a refused refresh token rests for 5 s, and is dead when it is refused again without a reason after the grace period', (t) => {
-  const time = { now: 1000 }
-  const backOff = new TokenBackOff(GRACE, () => time.now)
-  const rejected = new RefreshFailure('rejected')
-  backOff.enter('a')
-  t.equal(backOff.failed('a', rejected).class, 'rejected')
-  t.equal(retryAfterOf(() => { backOff.enter('a') }), 5)
-  backOff.enter('b')
-  time.now += 5
-  backOff.enter('a')
-  t.equal(backOff.failed('a', rejected).class, 'rejected', 'within the grace period')
-  t.notOk(backOff.isOver('a'))
-  time.now += GRACE
-  backOff.enter('a')
-  t.equal(backOff.failed('a', rejected).class, 'ended')
-  t.throws(() => { backOff.enter('a') }, new RefreshFailure('ended'))
-  t.ok(backOff.isOver('a'))
-  t.end()
-})
-
-test('a dead refresh token is never let in again; its session is over after the grace period, of a wrong identity at once', (t) => {
-  const time = { now: 1000 }
-  const backOff = new TokenBackOff(GRACE, () => time.now)
-  backOff.failed('dead', new RefreshFailure('ended'))
-  backOff.failed('wrong', new RefreshFailure('wrongIdentity'))
-  t.notOk(backOff.isOver('dead'))
-  t.ok(backOff.isOver('wrong'))
-  t.notOk(backOff.isOver('unknown'))
-  time.now += GRACE
-  t.ok(backOff.isOver('dead'))
-  time.now += 3000
-  for (const token of ['dead', 'wrong']) t.throws(() => { backOff.enter(token) })
-  time.now += 3601
-  for (const token of ['dead', 'wrong']) backOff.enter(token)
-  t.end()
-})
-
 test('an error that nobody foresaw is an answer that cannot be used, and takes no session away', (t) => {
   const failure = classifyFailure(new TypeError('undefined is not a function'))
   t.equal(failure.class, 'badResponse')
@@ -271,14 +176,3 @@ test('an error that nobody foresaw is an answer that cannot be used, and takes n
   t.equal(new RefreshFailure('ended', { cause: 'a text' }).message, 'ended')
   t.end()
 })
-
-/** The pause that an entrance throws; fails where it lets one in. */
-function retryAfterOf (enter: () => void): number {
-  try {
-    enter()
-  } catch (error) {
-    if (error instanceof RefreshFailure && error.retryAfter !== undefined) return error.retryAfter
-    throw error
-  }
-  throw new Error('nobody is kept waiting')
-}

@@ -107,23 +107,30 @@ for (const [when, seconds] of [['inside the window', INSIDE_WINDOW], ['expired',
     t.match(event, { provider: 'default', requests: 1, tokens: { generation: 1, accessTokens: [{ scope: 'openid offline_access' }], idToken: String } })
   })
 
-  test(`${when}, invalid_grant with whatever status: 401 FST_TOKEN_LOGIN_REQUIRED, onSessionEnded, and no further request (R15 R16 R17)`, async (t) => {
+  test(`${when}, invalid_grant with whatever status below 500: the session is over after the grace period, onSessionEnded is told once, and no further request (R15 R16 R17)`, async (t) => {
     for (const status of [400, 401, 403, 200]) {
       const all = await scene(t)
       const { browser, clock, server } = all
       clock.now += seconds
       server.fault(faults.oauthError('invalid_grant', status))
       const answer = await browser.get('/token')
-      isRefused(t, answer, 401, 'FST_TOKEN_LOGIN_REQUIRED')
+      if (when === 'expired') {
+        isRefused(t, answer, 401, 'FST_TOKEN_LOGIN_REQUIRED')
+        t.strictSame((await browser.get('/optional')).json, { token: null })
+      } else {
+        t.equal(server.whoHas(String(answer.json.token))?.sub, 'alice', 'what is still good serves on: another process may have the successor')
+      }
       isUnchanged(t, answer)
-      t.strictSame((await browser.get('/optional')).json, { token: null })
       t.equal(server.tokenRequests, 1)
-      t.strictSame(await outcome(all), ['failed ended, ended', 'ended'])
+      t.strictSame(await outcome(all), ['failed ended, ended'])
       clock.now += 30
+      const copy = browser.clone()
       const later = await browser.get('/token')
       isRefused(t, later, 401, 'FST_TOKEN_LOGIN_REQUIRED')
       isCleared(t, later)
+      isRefused(t, await copy.get('/token'), 401, 'FST_TOKEN_UNAUTHENTICATED')
       t.equal(server.tokenRequests, 1)
+      t.strictSame(await outcome(all), ['failed ended, ended', 'ended'])
       holdsNoSecret(t, all, answer, later)
     }
   })
@@ -202,39 +209,82 @@ test('expired, no answer within the deadline: 503, and it is not sent again by t
   t.strictSame(await outcome(all), ['failed ambiguous'])
 })
 
-for (const code of ['invalid_client', 'unauthorized_client', 'invalid_scope', 'unsupported_grant_type', 'invalid_target', 'invalid_request', 404] as const) {
+for (const code of ['invalid_client', 'unsupported_grant_type', 404, 405] as const) {
   test(`expired, ${code}: 502 FST_TOKEN_SERVICE_REFUSED, logged at error, and the session is kept (R17)`, async (t) => {
     const all = await scene(t)
     const { browser, clock, server, log } = all
     clock.now += EXPIRED
-    server.fault(code === 404 ? faults.html(404) : faults.oauthError(code))
+    server.fault(typeof code === 'number' ? faults.html(code) : faults.oauthError(code))
     const answer = await browser.get('/token')
     isRefused(t, answer, 502, 'FST_TOKEN_SERVICE_REFUSED')
     isUnchanged(t, answer)
-    t.ok(log.some((line) => line.includes('"level":50') && line.includes('check the client registration')))
+    t.ok(log.some((line) => line.includes('"level":50') && line.includes('The token service refuses a refresh')))
     clock.now += 6
     t.equal((await browser.get('/token')).status, 200)
     holdsNoSecret(t, all, answer)
   })
 }
 
-for (const status of [400, 401, 403]) {
-  test(`expired, ${status} with no OAuth error in it: 401, kept for the back-off, ended when refused again after the grace period`, async (t) => {
+const refusals = {
+  'a 400 with no OAuth error in it': faults.empty(400),
+  'a 401 with no OAuth error in it': faults.empty(401),
+  'a 403 with no OAuth error in it': faults.empty(403),
+  'invalid_request, as dex says of a spent token': faults.oauthError('invalid_request'),
+  token_inactive: faults.oauthError('token_inactive', 401),
+  'invalid_refresh_token in a 200': faults.oauthError('invalid_refresh_token', 200),
+  unauthorized_client: faults.oauthError('unauthorized_client', 403),
+  interaction_required: faults.oauthError('interaction_required'),
+  'an error of its own': faults.oauthError('refresh_token_revoked', 418)
+}
+
+for (const [name, fault] of Object.entries(refusals)) {
+  test(`F6 F7 expired, refused by ${name}: 401, logged at error and the session kept, until it is refused again after the grace period and the service has given others tokens`, async (t) => {
     const all = await scene(t)
-    const { browser, clock, server } = all
+    const { browser, clock, server, log } = all
+    const bob = await all.login({ sub: 'bob' })
     clock.now += EXPIRED
-    server.fault(faults.empty(status), 2)
+    server.fault(fault, 2)
     const answer = await browser.get('/token')
     isRefused(t, answer, 401, 'FST_TOKEN_LOGIN_REQUIRED')
     isUnchanged(t, answer)
+    t.ok(log.some((line) => line.includes('"level":50') && line.includes('The token service refuses a refresh')))
     isRefused(t, await browser.get('/token'), 401, 'FST_TOKEN_LOGIN_REQUIRED')
     t.equal(server.tokenRequests, 1, 'not asked again at once')
     clock.now += 31
-    isCleared(t, await browser.get('/token'))
-    t.equal(server.tokenRequests, 2)
-    t.strictSame(await outcome(all), ['failed rejected', 'failed ended, ended', 'ended'])
+    const again = await browser.get('/token')
+    isRefused(t, again, 401, 'FST_TOKEN_LOGIN_REQUIRED')
+    isUnchanged(t, again)
+    t.equal(server.tokenRequests, 2, 'refused again, but so might be everybody')
+
+    t.equal((await bob.get('/token')).status, 200, 'the service gives others tokens')
+    clock.now += 31
+    server.fault(fault)
+    const last = await browser.get('/token')
+    isRefused(t, last, 401, 'FST_TOKEN_LOGIN_REQUIRED')
+    isCleared(t, last)
+    t.equal(server.tokenRequests, 4)
+    t.strictSame(await outcome(all), ['failed rejected', 'failed rejected', 'refreshed', 'failed ended, ended', 'ended'])
+    holdsNoSecret(t, all, answer, again, last)
   })
 }
+
+test('F6 a firewall that answers everybody with 403 ends nobody\'s session', async (t) => {
+  const all = await scene(t)
+  const { browser, clock, server } = all
+  const bob = await all.login({ sub: 'bob' })
+  clock.now += EXPIRED
+  server.fault(faults.html(403), Infinity)
+  for (let round = 0; round < 3; round++) {
+    for (const each of [browser, bob]) {
+      const answer = await each.get('/token')
+      isRefused(t, answer, 401, 'FST_TOKEN_LOGIN_REQUIRED')
+      isUnchanged(t, answer)
+    }
+    clock.now += 31
+  }
+  server.clearFaults()
+  for (const each of [browser, bob]) t.equal((await each.get('/token')).status, 200)
+})
 
 test('expired, one refusal without an OAuth error and then new tokens: the session lives on', async (t) => {
   const { browser, clock, server } = await scene(t)

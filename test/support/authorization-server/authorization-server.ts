@@ -113,6 +113,7 @@ export class AuthorizationServer {
   /** All requests so far, in the order in which they came. */
   get requests (): readonly RequestRecord[] { return this.#log.records }
   get tokenRequests (): number { return this.requestsTo('token').length }
+  get probes (): number { return this.requestsTo('probe').length }
   get refreshes (): number { return this.requestsTo('token', 'refresh_token').length }
   get codeExchanges (): number { return this.requestsTo('token', 'authorization_code').length }
   get revocations (): number { return this.requestsTo('revocation').length }

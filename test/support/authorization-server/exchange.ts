@@ -24,6 +24,7 @@ const handlers: Record<Endpoint, Handler> = {
   authorization: authorizationEndpoint,
   pushedAuthorization: pushedAuthorizationEndpoint,
   token: tokenEndpoint,
+  probe: () => ({ status: 405, headers: { allow: 'POST' }, body: 'POST only' }),
   revocation: revocationEndpoint,
   endSession: endSessionEndpoint,
   userinfo: userinfoEndpoint,
@@ -42,7 +43,7 @@ export async function exchange ({ realm, log, gates, faults, closing }: Stations
   const outcome = instead ? instead() : await processed(realm, record)
   const answer = alter ? await alter(outcome, realm.signer) : outcome
   await gates.pass(record.endpoint, 'answers')
-  if (realm.settings.latency > 0 && record.endpoint === 'token') await delay(realm.settings.latency, undefined, { signal: closing })
+  if (realm.settings.latency > 0 && (record.endpoint === 'token' || record.endpoint === 'probe')) await delay(realm.settings.latency, undefined, { signal: closing })
   record.status = answer.status
   if (typeof answer.body !== 'string' && 'error' in answer.body) record.error = String(answer.body.error)
   if (!response.destroyed) deliver(response, answer)
@@ -51,13 +52,14 @@ export async function exchange ({ realm, log, gates, faults, closing }: Stations
 async function recordOf (realm: Realm, request: IncomingMessage): Promise<RequestRecord> {
   const at = realm.settings.now()
   const url = new URL(request.url ?? '/', request.socket instanceof TLSSocket ? realm.mtlsOrigin : realm.issuer)
+  const endpoint = endpointAt(url.pathname, realm.settings.metadataPaths)
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk)
   const body = Buffer.concat(chunks).toString()
   const params = Object.fromEntries(request.method === 'POST' ? new URLSearchParams(body) : url.searchParams)
   return {
     at,
-    endpoint: endpointAt(url.pathname, realm.settings.metadataPaths),
+    endpoint: endpoint === 'token' && request.method === 'GET' ? 'probe' : endpoint,
     method: request.method ?? '',
     url,
     headers: request.headers,

@@ -21,9 +21,9 @@ export class FaultQueue {
     this.#queue.push({ fault, endpoint, times })
   }
 
-  /** The fault that the next request at an endpoint meets. */
+  /** The fault that the next request at an endpoint meets. What spoils all token requests spoils probes, too. */
   next (endpoint: Endpoint): Fault {
-    const found = this.#queue.find((each) => each.endpoint === endpoint && each.times > 0)
+    const found = this.#queue.find((each) => (each.endpoint === endpoint && each.times > 0) || (endpoint === 'probe' && each.endpoint === 'token' && each.times === Infinity))
     if (!found) return none
     found.times--
     return found.fault

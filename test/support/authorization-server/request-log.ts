@@ -4,7 +4,8 @@ import type { ClientAuthenticationMethod } from './client-authentication.ts'
 import type { Certificate } from './client-certificate.ts'
 import type { Proof } from './proofs.ts'
 
-export type Endpoint = 'metadata' | 'jwks' | 'authorization' | 'pushedAuthorization' | 'token' | 'revocation' | 'endSession' | 'userinfo' | 'unknown'
+/** A GET of the token endpoint is a probe: it asks for nothing. */
+export type Endpoint = 'metadata' | 'jwks' | 'authorization' | 'pushedAuthorization' | 'token' | 'probe' | 'revocation' | 'endSession' | 'userinfo' | 'unknown'
 
 /** One request as the server saw it, and what it made of it. */
 export interface RequestRecord {
