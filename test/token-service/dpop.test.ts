@@ -188,7 +188,7 @@ test('a key that is none of the session\'s is refused by the service, where it b
   const { key } = await sessionKey()
   const browser = await save({ ...await server.issue(), dpopKey: key })
   clock.now += ages.expired
-  await check(await browser.get('/token'), { status: 401, code: 'FST_TOKEN_LOGIN_REQUIRED', tokenRequests: 1, told: ['ended: refreshTokenDead', 'failed: ended, the end'] })
+  await check(await browser.get('/token'), { status: 401, code: 'FST_TOKEN_LOGIN_REQUIRED', tokenRequests: 1, told: ['failed: ended, the end'] })
 })
 
 test('an algorithm that the provider does not take fails the boot', async (t) => {
