@@ -271,7 +271,7 @@ test('one store of the app serves all providers, and is told which', async (t) =
       clear: ({ provider }: StoreContext) => { sessions.delete(provider) }
     }),
     routes: async (app) => {
-      await app.register(tokenManagement, { ...registration(second, 'second'), session: {} })
+      await app.register(tokenManagement, registration(second, 'second'))
       app.post('/clear/:provider', async (request) => await request.tokens.clear(request.params as { provider: string }))
       app.post<{ Body: { access_token: string, token_type: string }, Params: { provider: string } }>('/save/:provider', async ({ tokens, body, params }) => await tokens.save(body, params))
     }

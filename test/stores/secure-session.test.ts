@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { cookieOf } from '../support/scenario.ts'
-import { startApp, type TestAppOptions } from '../support/start-app.ts'
+import { sessionKey, startApp, type TestAppOptions } from '../support/start-app.ts'
 
 const key = Buffer.alloc(32, 's')
 const tokens = false
@@ -13,7 +13,7 @@ async function start (t: Test, names: string[], { routes, ...options }: TestAppO
   t.teardown(() => server.close())
   const ended: string[] = []
   const started = await startApp(t, server, {
-    session: {},
+    session: { key: sessionKey },
     onSessionEnded: ({ reason }) => { ended.push(reason) },
     before: (app) => app.register(secureSession, names.map((sessionName) => ({ key, cookie: { path: '/' }, sessionName, cookieName: `${sessionName}-cookie` }))),
     routes: async (app) => {
@@ -94,7 +94,7 @@ test('a login and then the deletion in one request is a logout', async (t) => {
 
 test('of several sessions it is the one that session.endsWith names', async (t) => {
   const names = ['session', 'wizard', 'account']
-  const { login } = await start(t, names, { session: { endsWith: 'account' } })
+  const { login } = await start(t, names, { session: { key: sessionKey, endsWith: 'account' } })
   const browser = await login()
   for (const name of names) await browser.post(`/${name}`)
   for (const name of ['session', 'wizard']) t.equal(cookieOf(await browser.post(`/${name}/delete`)), 'unchanged')

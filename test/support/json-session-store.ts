@@ -1,4 +1,5 @@
 import type { SessionStore } from '@fastify/session'
+import { isRecord } from '../../lib/tokens/record.ts'
 
 type Callback = Parameters<SessionStore['get']>[1]
 
@@ -9,6 +10,8 @@ export class JsonSessionStore implements SessionStore {
   failure: Error | undefined
   /** How often records were read that hold tokens. */
   tokenReads = 0
+  /** What a record holds, where it is sealed. */
+  open: (content: unknown) => unknown = (content) => content
 
   get (id: string, callback: Callback): void {
     this.#later(callback, () => {
@@ -32,9 +35,17 @@ export class JsonSessionStore implements SessionStore {
     return [...this.records.values()].join('\n')
   }
 
-  /** The generations of the tokens that are stored in clear. */
+  /** The generations of the tokens that are stored; NaN for what does not open. */
   get generations (): number[] {
-    return [...this.records.values()].flatMap((record) => JSON.parse(record).content?.tokens.generation ?? [])
+    return [...this.records.values()].flatMap((record) => this.generationOf(record) ?? [])
+  }
+
+  /** `undefined` where a record holds no tokens. */
+  generationOf (record: string): number | undefined {
+    const { content } = JSON.parse(record)
+    if (content === undefined) return undefined
+    const opened = this.open(content)
+    return isRecord(opened) && isRecord(opened.tokens) ? Number(opened.tokens.generation) : NaN
   }
 
   #later (callback: Callback, run: () => Parameters<Callback>[1] | void): void {

@@ -1,11 +1,13 @@
-import { sessionKey } from './start-app.ts'
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
-import type { FastifyRequest } from 'fastify'
+import Fastify, { type FastifyRequest } from 'fastify'
 import type { Test } from 'tap'
+import { readKeys } from '../../lib/options/session-check.ts'
+import { createSeal } from '../../lib/stores/seal.ts'
 import type { Browser } from './browser.ts'
 import { JsonSessionStore } from './json-session-store.ts'
 import { startLoginApp, type LoginApp, type LoginAppOptions } from './login-flow.ts'
+import { sessionKey } from './start-app.ts'
 
 /** What the app's own code does with its session of @fastify/session. */
 export interface AppSession {
@@ -31,11 +33,12 @@ export const sid = (browser: Browser) => browser.cookies.get('sessionId')
 
 /**
  * An app that has its session on the server, and the plugin's login. `GET /session` is what is in the session, `POST /cart`
- * puts a book into it, and `POST /clear` is `request.tokens.clear()`.
+ * puts a book into it, and `POST /clear` is `request.tokens.clear()`. What is sealed in its store, the store can open.
  */
-export async function startSessionApp (t: Test, { store = new JsonSessionStore(), sessionOptions, routes, ...options }: SessionAppOptions = {}): Promise<SessionApp> {
+export async function startSessionApp (t: Test, { store = new JsonSessionStore(), sessionOptions, routes, session: given, ...options }: SessionAppOptions = {}): Promise<SessionApp> {
+  const { key = sessionKey, ...others } = given ?? {}
   const app = await startLoginApp(t, {
-    session: { key: sessionKey },
+    session: { key, ...others },
     before: async (app) => {
       await app.register(cookie)
       await app.register(session, { secret: 'a secret of the session, long enough', store, cookie: { secure: false }, ...sessionOptions })
@@ -49,5 +52,8 @@ export async function startSessionApp (t: Test, { store = new JsonSessionStore()
     },
     ...options
   })
+  const { issuer, settings: { clientId } } = app.server
+  const seal = await createSeal(Fastify(), { issuer: options.issuer ?? issuer, clientId, session: { keys: readKeys(key) } }, 'record', 'tokens')
+  store.open = (content) => typeof content === 'string' ? seal.open(content, app.app.log)?.content : content
   return { ...app, store }
 }

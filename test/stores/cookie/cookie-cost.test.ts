@@ -22,11 +22,11 @@ async function startServer (t: Test): Promise<AuthorizationServer> {
 }
 
 /** A test can count what the plugin's own @fastify/secure-session opens. `GET /plain` asks for nothing. */
-async function start (t: Test, options: TestAppOptions = {}): Promise<Stage> {
+async function start (t: Test, { session, ...options }: TestAppOptions = {}): Promise<Stage> {
   const server = await startServer(t)
   let opened = 0
   const stage = await startApp(t, server, {
-    session: { key: newKey },
+    session: { key: newKey, ...session },
     before: (app) => app.addHook('onRegister', (context) => {
       const decorate: (name: string, value: unknown) => FastifyInstance = context.decorate.bind(context)
       Object.assign(context, { decorate: (name: string, value: FastifyInstance['decodeSecureSession']) => decorate(name, name === 'decodeSecureSession' ? counting(value) : value) })
@@ -134,12 +134,6 @@ test('a session without a refresh token, or with a token that does not say when 
     clock.now += 1000
     t.match((await browser.get('/plain')).setCookies, [/^__Host-tokens=/], 'rolled')
   }
-})
-
-test('with keys of the app, whose own expiry is not to be seen, use is written down twice a day at least', async (t) => {
-  const { login, clock } = await start(t, { session: { inactivityDuration: 7 * 86_400 } })
-  clock.now = Math.floor(clock.now)
-  t.equal(hintOf(await login({ expiresIn: 30 * 86_400 })), clock.now + 43_200)
 })
 
 test('whatever is put between the characters of a sealed cookie, it does not open under a second name', async (t) => {

@@ -4,6 +4,7 @@ import { startAuthorizationServer } from '../../support/authorization-server/aut
 import { Gate } from '../../support/authorization-server/gate.ts'
 import { logIn } from '../../support/login-flow.ts'
 import { type AppSession, appSession, sid, startSessionApp } from '../../support/session-app.ts'
+import { sessionKey } from '../../support/start-app.ts'
 
 const tokens = false
 
@@ -168,6 +169,7 @@ test('two providers in one session: the logout of one leaves the other, that of 
         issuer: github.issuer,
         clientId: 'web',
         clientSecret: github.settings.clientSecret,
+        session: { key: sessionKey },
         login: { callbackUri: 'http://127.0.0.1:3000/github/callback', startRedirectPath: '/github/login', scope: ['openid'] },
         logout: { path: '/github/logout' }
       })

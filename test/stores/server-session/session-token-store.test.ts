@@ -1,11 +1,14 @@
+import cookie from '@fastify/cookie'
+import session from '@fastify/session'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { test } from 'tap'
+import { startAuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
 import { Browser } from '../../support/browser.ts'
 import { JsonSessionStore } from '../../support/json-session-store.ts'
 import { logIn } from '../../support/login-flow.ts'
 import { assertNoSecrets } from '../../support/scenario.ts'
 import { appSession, startSessionApp } from '../../support/session-app.ts'
-import { sessionKey } from '../../support/start-app.ts'
+import { sessionKey, startApp } from '../../support/start-app.ts'
 
 const tokens = false
 
@@ -28,7 +31,24 @@ test('where @fastify/session is registered the tokens are in its store, and the 
   t.equal(server.refreshes, 1)
   t.equal((await app.inject('/token')).statusCode, 401, 'nobody else has them')
   assertNoSecrets(t, server, log)
-  t.ok(log.some((line) => line.includes('kept in clear in the store of @fastify/session')))
+})
+
+test('without a login and a key the tokens are in the store in clear, and a warning says so', async (t) => {
+  const server = await startAuthorizationServer()
+  t.teardown(() => server.close())
+  const store = new JsonSessionStore()
+  const { app, login, log } = await startApp(t, server, {
+    session: {},
+    before: async (app) => {
+      await app.register(cookie)
+      await app.register(session, { secret: 'a secret of the session, long enough', store, cookie: { secure: false } })
+    }
+  })
+  const browser = await login()
+  t.equal((await browser.get('/token')).status, 200)
+  t.equal((await app.inject('/token')).statusCode, 401, 'nobody else has them')
+  t.strictSame(store.generations, [0])
+  t.equal(log.filter((line) => line.includes('"level":40') && line.includes('kept in clear in the store of @fastify/session')).length, 1)
 })
 
 test('R14 with session.key what is in the store is sealed, and nothing but what it has sealed is taken', async (t) => {
@@ -168,7 +188,7 @@ test('a store that fails is a 503 with its cause, and one on files says ENOENT f
     if (store.records.has(id)) JsonSessionStore.prototype.get.call(store, id, callback)
     else callback(Object.assign(new Error('no such file'), { code: 'ENOENT' }))
   }
-  for (const [id, record] of store.records) if (record.includes('accessTokens')) store.records.delete(id)
+  for (const [id, record] of store.records) if (record.includes('"content"')) store.records.delete(id)
   t.equal((await browser.get('/token')).status, 401)
 })
 
