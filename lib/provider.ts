@@ -14,6 +14,7 @@ import { Refresher } from './refresh/refresher.ts'
 import { ServiceHealth } from './refresh/service-health.ts'
 import { Spender } from './refresh/spender.ts'
 import { ownStore } from './stores/own-store.ts'
+import { Overflow } from './stores/overflow.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
 import { callBackchannel } from './token-service/backchannel.ts'
 import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
@@ -36,6 +37,8 @@ export interface Provider {
   readonly background: Background
   readonly refresher: Refresher
   readonly exchanger: Exchanger
+  /** What finds no room in the store. */
+  readonly overflow: Overflow
   /** The store in force for a route of this instance. */
   readonly storeFor: (server: FastifyInstance) => TokenStore
   /** The HTTP client in force for a route of this instance. */
@@ -126,6 +129,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     background,
     refresher: new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock),
     exchanger: new Exchanger(tokenService, coordinator, asking, cache),
+    overflow: new Overflow(clock, log),
     storeFor: ({ tokenStore }) => tokenStore === registry.store ? store ?? tokenStore : tokenStore,
     backchannelFor: backchannelFor(dispatcher)
   }

@@ -17,7 +17,7 @@ export class SessionState {
   constructor (provider: Provider, context: StoreContext) {
     this.#provider = provider
     this.#context = context
-    this.store = new GuardedStore(provider.storeFor(context.request.server), context)
+    this.store = new GuardedStore(provider.storeFor(context.request.server), context, provider.overflow)
   }
 
   /**

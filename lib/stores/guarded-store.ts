@@ -1,15 +1,18 @@
 import { hasCode, HeadersSent, StoreFailed } from '../errors.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
+import type { Overflow } from './overflow.ts'
 import type { StoreContext, TokenStore } from './token-store.ts'
 
 /** A store as one request meets it: its failures have a name, and nothing is written that could not reach the browser any more. */
 export class GuardedStore {
   readonly #store: TokenStore
   readonly #context: StoreContext
+  readonly #overflow: Overflow
 
-  constructor (store: TokenStore, context: StoreContext) {
+  constructor (store: TokenStore, context: StoreContext, overflow: Overflow) {
     this.#store = store
     this.#context = context
+    this.#overflow = overflow
   }
 
   get dueAt (): number | undefined {
@@ -42,7 +45,8 @@ export class GuardedStore {
 
   /** @throws FST_TOKEN_STORE_FAILED */
   async read (): Promise<TokenSet | null> {
-    return await this.#named('read', () => this.#store.get(this.#context)) ?? null
+    const tokens = await this.#named('read', () => this.#store.get(this.#context))
+    return tokens == null ? null : this.#overflow.restore(tokens)
   }
 
   /** @throws FST_TOKEN_STORE_FAILED, or what the store throws with a code of this plugin. */
@@ -55,9 +59,9 @@ export class GuardedStore {
     await this.#named('clear', () => this.#store.clear(this.#context))
   }
 
-  /** Writes what a later request can write as well: a failure is only logged. */
+  /** Writes what a refresh has brought, or as much of it as finds room. A later request can write it as well: a failure is only logged. */
   async tryWrite (tokens: TokenSet): Promise<void> {
-    if (this.isWritable) await this.attempt(() => this.write(tokens))
+    if (this.isWritable) await this.attempt(() => this.#overflow.write(tokens, (kept) => this.write(kept)))
   }
 
   async tryTouch (): Promise<void> {

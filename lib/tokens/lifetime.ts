@@ -3,9 +3,9 @@ import type { AccessToken } from './token-set.ts'
 /** Seconds that two readings of a clock may differ before it counts as moved. */
 const CLOCK_TOLERANCE = 60
 
-/** Whether the token can no longer be used. */
-export function isExpired (token: AccessToken, now: number): boolean {
-  return token.expiresAt !== undefined && token.expiresAt <= now
+/** Whether the token can no longer be used, or is not there any more. */
+export function isExpired ({ accessToken, expiresAt = Infinity }: AccessToken, now: number): boolean {
+  return accessToken === '' || expiresAt <= now
 }
 
 /**
@@ -13,7 +13,7 @@ export function isExpired (token: AccessToken, now: number): boolean {
  * and its expiry means nothing any more.
  */
 export function needsRefresh (token: AccessToken, now: number, refreshBeforeExpiration: number): boolean {
-  return now >= refreshAt(token, refreshBeforeExpiration) || (token.expiresAt !== undefined && now < token.issuedAt - CLOCK_TOLERANCE)
+  return token.accessToken === '' || now >= refreshAt(token, refreshBeforeExpiration) || (token.expiresAt !== undefined && now < token.issuedAt - CLOCK_TOLERANCE)
 }
 
 /**

@@ -4,6 +4,7 @@ import type { TokenWish } from './token-wish.ts'
 
 /** One access token, and what it is for. Times are seconds since the epoch. */
 export interface AccessToken {
+  /** Empty for a login's own token that found no room where the session is kept: it is as good as expired. */
   readonly accessToken: string
   readonly tokenType: 'Bearer' | 'DPoP'
   /** When the request for it was sent (its lifetime is counted from there, RFC 6749 §5.1). */
