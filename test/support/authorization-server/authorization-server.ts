@@ -75,6 +75,14 @@ export class AuthorizationServer {
     this.#faults.add(fault, times, endpoint)
   }
 
+  /** Spoils the token requests of certain people, until `clearFaults`. */
+  faultFor (isMeant: (sub: string) => boolean, fault: Fault): void {
+    this.#faults.add(fault, Infinity, 'token', ({ params: { refresh_token: token } }) => {
+      const family = token === undefined ? undefined : this.familyOf(token)
+      return family !== undefined && isMeant(family.sub)
+    })
+  }
+
   clearFaults (): void {
     this.#faults.clear()
   }

@@ -39,7 +39,7 @@ export async function exchange ({ realm, log, gates, faults, closing }: Stations
   const record = await recordOf(realm, request)
   log.add(record)
   await gates.pass(record.endpoint, 'requests')
-  const { instead, alter, deliver = send } = faults.next(record.endpoint)
+  const { instead, alter, deliver = send } = faults.next(record)
   const outcome = instead ? instead() : await processed(realm, record)
   const answer = alter ? await alter(outcome, realm.signer) : outcome
   await gates.pass(record.endpoint, 'answers')

@@ -1,5 +1,5 @@
 import type { Answer, Delivery } from './answer.ts'
-import type { Endpoint } from './request-log.ts'
+import type { Endpoint, RequestRecord } from './request-log.ts'
 import type { Signer } from './signer.ts'
 
 /** What goes wrong with a request. Each part alone is a fault, and they combine. */
@@ -15,15 +15,16 @@ export interface Fault {
 const none: Fault = {}
 
 export class FaultQueue {
-  #queue: { fault: Fault, endpoint: Endpoint, times: number }[] = []
+  #queue: { fault: Fault, endpoint: Endpoint, times: number, isMeant?: ((record: RequestRecord) => boolean) | undefined }[] = []
 
-  add (fault: Fault, times: number, endpoint: Endpoint): void {
-    this.#queue.push({ fault, endpoint, times })
+  add (fault: Fault, times: number, endpoint: Endpoint, isMeant?: (record: RequestRecord) => boolean): void {
+    this.#queue.push({ fault, endpoint, times, isMeant })
   }
 
-  /** The fault that the next request at an endpoint meets. What spoils all token requests spoils probes, too. */
-  next (endpoint: Endpoint): Fault {
-    const found = this.#queue.find((each) => (each.endpoint === endpoint && each.times > 0) || (endpoint === 'probe' && each.endpoint === 'token' && each.times === Infinity))
+  /** The fault that a request meets. What spoils all token requests spoils probes, too. */
+  next (record: RequestRecord): Fault {
+    const found = this.#queue.find(({ endpoint, times, isMeant = () => true }) =>
+      times > 0 && isMeant(record) && (endpoint === record.endpoint || (record.endpoint === 'probe' && endpoint === 'token' && times === Infinity)))
     if (!found) return none
     found.times--
     return found.fault
