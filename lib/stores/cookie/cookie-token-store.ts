@@ -1,4 +1,4 @@
-import { fastifyCookie, type SerializeOptions } from '@fastify/cookie'
+import { parseCookie, type SerializeOptions, stringifySetCookie } from 'cookie'
 import type { FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../../options/check.ts'
 import type { TokenSet } from '../../tokens/token-set.ts'
@@ -46,7 +46,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   /** One request asks several times: by the hook, by its handler, and as it is answered. */
   function receivedWith ({ headers: { cookie: header = '' } }: FastifyRequest): Received {
     if (header === last.header) return last
-    const cookies = fastifyCookie.parse(header)
+    const cookies = parseCookie(header)
     last = { header, cookies, texts: chunks.join(cookies) }
     return last
   }
@@ -116,7 +116,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
     return {
       names: pairs.map(([name]) => name),
       requestBytes: pairs.map((pair) => pair.join('=')).join('; ').length,
-      setCookies: pairs.map(([name, value]) => fastifyCookie.serialize(name, value, { ...attributes, maxAge }))
+      setCookies: pairs.map(([name, value]) => stringifySetCookie(name, value, { ...attributes, maxAge }))
     }
   }
 
@@ -126,7 +126,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
   }
 
   function deletion (name: string): string {
-    return fastifyCookie.serialize(name, '', { ...attributes, maxAge: 0 })
+    return stringifySetCookie(name, '', { ...attributes, maxAge: 0 })
   }
 
   return {

@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import cookie10 from 'cookie10'
+import cookie1101 from 'cookie1101'
+import type { FastifyInstance } from 'fastify'
+import { test } from 'tap'
+import { logIn, startLoginApp } from '../../support/login-flow.ts'
+
+for (const [version, plugin] of Object.entries({ 10: cookie10, '11.0.1': cookie1101 })) {
+  test(`F27 an app with @fastify/cookie ${version} logs in, is served, refreshes and logs out`, async (t) => {
+    const before = async (app: FastifyInstance) => { await app.register(plugin, { secret: 'of the app' }) }
+    const routes = (app: FastifyInstance) => { app.get('/cookies', (request) => request.cookies) }
+    const { server, browser, clock } = await startLoginApp(t, { before, routes, server: { expiresIn: 60 } })
+    browser.cookies.set('of-the-app', 'a%20b')
+    t.equal((await browser.get('/optional')).status, 200, 'with a cookie, and nobody logged in')
+    t.equal((await logIn(browser)).status, 303)
+    t.equal((await browser.get('/token')).status, 200)
+    clock.now += 61
+    t.equal((await browser.get('/token')).status, 200)
+    t.equal(server.refreshes, 1)
+    t.match((await browser.get('/cookies')).json, { 'of-the-app': 'a b' })
+    t.equal((await browser.post('/auth/logout')).status, 303)
+    t.notOk([...browser.cookies.keys()].some((name) => name.startsWith('tokens')), 'the session is gone')
+  })
+}
+
+test('F27 nothing of lib calls @fastify/cookie itself: since 11.1 its functions work only where that very copy is registered', async (t) => {
+  const lib = join(import.meta.dirname, '../../../lib')
+  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+  t.ok(files.length > 50, 'there are files to judge')
+  t.strictSame(files.filter((name) => /import (?!type ).*'@fastify\/cookie'/.test(readFileSync(join(lib, name), 'utf8'))), [])
+})
