@@ -3,9 +3,9 @@ import type { Options } from '../lib/options/schema.ts'
 
 /** The options of the plugin. All times are in seconds. */
 export interface TokenManagementOptions {
-  /** The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, RFC 8414). This or `metadata` is required. */
+  /** The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, else RFC 8414), patiently at boot: for four fifths of Fastify's `pluginTimeout`. This or `metadata` is required. */
   issuer?: Options['issuer']
-  /** The RFC 8414 document by hand, instead of `issuer`. */
+  /** The RFC 8414 document by hand, instead of `issuer`. Members that are `null` or empty are absent. */
   metadata?: {
     /** The issuer, exactly as it stands in id_tokens. */
     issuer: NonNullable<Options['metadata']>['issuer']
@@ -17,6 +17,8 @@ export interface TokenManagementOptions {
     revocation_endpoint?: NonNullable<Options['metadata']>['revocation_endpoint']
     /** Where authorization requests are pushed to (RFC 9126). */
     pushed_authorization_request_endpoint?: NonNullable<Options['metadata']>['pushed_authorization_request_endpoint']
+    /** Where the keys are that tokens are signed with (RFC 7517). */
+    jwks_uri?: NonNullable<Options['metadata']>['jwks_uri']
     /** Whether the provider takes no others. */
     require_pushed_authorization_requests?: NonNullable<Options['metadata']>['require_pushed_authorization_requests']
     /** Where the browser is sent to log out (OpenID Connect RP-Initiated Logout). */
@@ -37,6 +39,10 @@ export interface TokenManagementOptions {
     /** Whether the callback must name the issuer (RFC 9207). */
     authorization_response_iss_parameter_supported?: NonNullable<Options['metadata']>['authorization_response_iss_parameter_supported']
   }
+  /** The ids of the tenants that may log in, where the issuer is Entra ID's `/common` or `/organizations`. Without it, anybody who has an account there may. */
+  tenants?: Options['tenants']
+  /** Origins that may be plain http, such as `http://keycloak:8080`, besides loopback (`localhost`, `*.localhost`, 127.0.0.0/8, [::1]). Tokens and secrets travel to them in clear: for development, warned of at boot. */
+  allowInsecureRequests?: Options['allowInsecureRequests']
   /** The client, as registered at the provider. */
   clientId: Options['clientId']
   /** Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required. */
@@ -94,7 +100,7 @@ export interface TokenManagementOptions {
       path?: NonNullable<NonNullable<Options['session']>['cookie']>['path']
       /** RFC 6265bis §5.6.7. `strict` loses the session on the way back from the login page. Default: `'lax'`. */
       sameSite?: NonNullable<NonNullable<Options['session']>['cookie']>['sameSite']
-      /** `true`, and `false` where `login.callbackUri` is plain http on loopback. */
+      /** `true`, and `false` where `login.callbackUri` is plain http. */
       secure?: NonNullable<NonNullable<Options['session']>['cookie']>['secure']
     }
     /** The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md. Default: `8000`. */
@@ -118,8 +124,10 @@ export interface TokenManagementOptions {
   defaultExpiresIn?: Options['defaultExpiresIn']
   /** The HTTP client to the token service: options of an undici Agent, or a Dispatcher of the app (which the app closes). Default: the decorated `app.backchannel`, else an Agent with 10 connections. */
   backchannel?: Options['backchannel']
-  /** The deadline of one call to the token service, all of it. Default: `10`. */
+  /** The deadline of one call to the token service, all of it; 120 at most. Default: `10`. */
   requestTimeout?: Options['requestTimeout']
+  /** How far the clocks of the provider and of this machine may be apart when an id_token is checked; 300 at most. Default: `30`. */
+  clockTolerance?: Options['clockTolerance']
   /** Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`. */
   login?: {
     /** Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route. */

@@ -1,12 +1,13 @@
 import type { Dispatcher } from 'undici'
 import { Value } from 'typebox/value'
 import { InvalidOptions } from '../errors.ts'
-import { type DpopAlgorithm, type Options, OptionsSchema } from './schema.ts'
+import { providerProblem } from './provider-check.ts'
 import { requestsProblem } from './requests-check.ts'
-import { insecureEndpoint, isSecureUrl } from './secure-url.ts'
+import { type DpopAlgorithm, type Options, OptionsSchema } from './schema.ts'
 import { cookieProblem, isSecureCookie, keyProblem, readKeys } from './session-check.ts'
+import { shapeProblem } from './shape-problem.ts'
 import type { Surroundings } from './surroundings.ts'
-import { isRecord } from '../tokens/record.ts'
+import { isRecord, withoutEmpty } from '../tokens/record.ts'
 
 /** The options with everything filled in that follows from them. */
 export type CheckedOptions = Readonly<Omit<Options, 'issuer' | 'session' | 'dpop'> & {
@@ -29,7 +30,7 @@ export type CheckedOptions = Readonly<Omit<Options, 'issuer' | 'session' | 'dpop
  */
 export function checkOptions (given: unknown, surroundings: Surroundings): CheckedOptions {
   const candidate: unknown = Value.Default(OptionsSchema, spelledOut(Value.Clone(given)))
-  if (!Value.Check(OptionsSchema, candidate)) throw new InvalidOptions(firstProblem(candidate))
+  if (!Value.Check(OptionsSchema, candidate)) throw new InvalidOptions(shapeProblem(candidate))
   const problem = crossFieldProblem(candidate, surroundings)
   if (problem !== undefined) throw new InvalidOptions(problem)
 
@@ -37,7 +38,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
-  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.clients]) Object.freeze(part)
+  for (const part of [candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.clients, candidate.tenants, candidate.allowInsecureRequests]) Object.freeze(part)
   return Object.freeze({
     ...others,
     ...(metadata && { metadata }),
@@ -53,10 +54,16 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   })
 }
 
-/** A login comes with a logout, and `dpop: true` means what it says with all its defaults. */
+/** A login comes with a logout, `dpop: true` means what it says with all its defaults, and what is Fastify's own (as @fastify/autoload passes it on) is not ours. */
 function spelledOut (given: unknown): unknown {
   if (!isRecord(given)) return given
-  return { ...(given.login !== undefined && { logout: {} }), ...given, ...(given.dpop === true && { dpop: {} }) }
+  const { prefix, logLevel, logSerializers, ...options } = given
+  return {
+    ...(options.login !== undefined && { logout: {} }),
+    ...options,
+    ...(isRecord(options.metadata) && { metadata: withoutEmpty(options.metadata) }),
+    ...(options.dpop === true && { dpop: {} })
+  }
 }
 
 /** Whether the option holds the app's own dispatcher, and not options for ours. */
@@ -64,44 +71,15 @@ export function isDispatcher (backchannel: Options['backchannel']): backchannel 
   return backchannel !== undefined && 'dispatch' in backchannel
 }
 
-function firstProblem (candidate: unknown): string {
-  const errors = Value.Errors(OptionsSchema, candidate)
-  const unknown = errors.find((error) => error.keyword === 'additionalProperties')
-  if (unknown?.keyword === 'additionalProperties') {
-    const paths = unknown.params.additionalProperties.map((name) => dotted(`${unknown.instancePath}/${name}`))
-    return `${paths.join(', ')}: no such option. Remove it, or see the README for its name`
-  }
-  const [first] = errors
-  if (first?.keyword === 'required') {
-    const paths = first.params.requiredProperties.map((name) => dotted(`${first.instancePath}/${name}`))
-    return `${paths.join(', ')} ${paths.length > 1 ? 'are' : 'is'} required`
-  }
-  const allowed = errors.flatMap((error) => error.instancePath === first?.instancePath && error.keyword === 'const' ? [`'${String(error.params.allowedValue)}'`] : [])
-  const message = allowed.length > 0 ? `must be one of ${allowed.join(', ')}` : first?.message ?? 'are wrong'
-  return `${dotted(first?.instancePath ?? '') || 'the options'} ${message}`
-}
-
-function dotted (instancePath: string): string {
-  return instancePath.slice(1).replaceAll('/', '.')
-}
-
 function crossFieldProblem (options: Options, surroundings: Surroundings): string | undefined {
   const { secureSession, onRequest, names, clients } = surroundings
   if (names.includes(options.name)) return `name must differ from the other registrations' (${names.join(', ')})`
-  const { issuer, metadata, login, logout, session } = options
-  if (!issuer === !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
+  const problem = providerProblem(options)
+  if (problem !== undefined) return problem
   if (!options.clientSecret === !options.clientAuthentication) {
     return 'clientSecret or clientAuthentication is required: one of the two, so that the client authenticates in one way only'
   }
-  const urls = {
-    issuer,
-    'login.callbackUri': login?.callbackUri,
-    'logout.postLogoutRedirectUri': logout?.postLogoutRedirectUri,
-    'metadata.issuer': metadata?.issuer
-  }
-  const endpoint = insecureEndpoint(metadata ?? {})
-  const insecure = Object.entries(urls).find(([, url]) => url !== undefined && !isSecureUrl(url))?.[0] ?? (endpoint && `metadata.${endpoint}`)
-  if (insecure !== undefined) return `${insecure} must be an absolute https URL (plain http only on loopback)`
+  const { session } = options
   if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {
     return `session.endsWith: there is no session of @fastify/secure-session named ${session.endsWith}. Register that before, with this sessionName`
   }

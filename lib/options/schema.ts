@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ClientAuth } from 'oauth4webapi'
-import { type Static, type TSchema, Type } from 'typebox'
+import { type Static, type TNumber, type TSchema, Type } from 'typebox'
 import type { Agent, Dispatcher } from 'undici'
 import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from '../tokens/events.ts'
 import type { ExtraParameters } from '../tokens/extra-parameters.ts'
@@ -9,7 +9,7 @@ import type { TokenSet } from '../tokens/token-set.ts'
 
 /*
  * The options: one schema, and the only place with defaults. The table in the README and `types/options.ts` are written
- * from it by `npm run docs`. What the schema cannot say (rules across fields) is in `options-check.ts`.
+ * from it by `npm run docs`. What the schema cannot say (rules across fields) is in `check.ts`.
  */
 
 /** What DPoP keys sign with: elliptic curves only, since an RSA key would fill half of a cookie. */
@@ -22,6 +22,7 @@ const Metadata = Type.Object({
   authorization_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log in; needed with `login`.' })),
   revocation_endpoint: Type.Optional(Type.String({ description: 'Where tokens are revoked (RFC 7009).' })),
   pushed_authorization_request_endpoint: Type.Optional(Type.String({ description: 'Where authorization requests are pushed to (RFC 9126).' })),
+  jwks_uri: Type.Optional(Type.String({ description: 'Where the keys are that tokens are signed with (RFC 7517).' })),
   require_pushed_authorization_requests: Type.Optional(Type.Boolean({ description: 'Whether the provider takes no others.' })),
   end_session_endpoint: Type.Optional(Type.String({ description: 'Where the browser is sent to log out (OpenID Connect RP-Initiated Logout).' })),
   mtls_endpoint_aliases: Type.Optional(Type.Object({
@@ -32,7 +33,7 @@ const Metadata = Type.Object({
   id_token_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What id_tokens are signed with; `RS256` where it is left out.' })),
   dpop_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What proofs may be signed with (RFC 9449); with it, `dpop.alg` is checked at boot.' })),
   authorization_response_iss_parameter_supported: Type.Optional(Type.Boolean({ description: 'Whether the callback must name the issuer (RFC 9207).' }))
-}, { description: 'The RFC 8414 document by hand, instead of `issuer`.' })
+}, { description: 'The RFC 8414 document by hand, instead of `issuer`. Members that are `null` or empty are absent.' })
 
 const Session = Type.Object({
   key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). What seals is derived from it for one purpose each. Required, unless there is no `login`, and @fastify/session is registered before (whose store then holds the tokens, in clear without a key) or `app.tokenStore` is decorated.' })),
@@ -41,7 +42,7 @@ const Session = Type.Object({
     domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),
     path: Type.String({ default: '/', description: 'Other than `/` only with a `cookieName` without `__Host-`.' }),
     sameSite: Type.Union([Type.Literal('lax'), Type.Literal('strict'), Type.Literal('none')], { default: 'lax', description: 'RFC 6265bis §5.6.7. `strict` loses the session on the way back from the login page.' }),
-    secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http on loopback.' }))
+    secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http.' }))
   }, { default: {}, additionalProperties: false, description: 'Attributes of the cookie. It is always HttpOnly.' }),
   maxCookieBytes: Type.Integer({ default: 8000, minimum: 1000, maximum: 32_768, description: 'The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md.' }),
   inactivityDuration: seconds({ default: 86_400, description: 'Ends a session that was not used for so long.' }),
@@ -84,8 +85,10 @@ const Parameters = Type.Object({
 
 /** The schema of the plugin's options. All times are in seconds. */
 export const OptionsSchema = Type.Object({
-  issuer: Type.Optional(Type.String({ description: 'The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, RFC 8414). This or `metadata` is required.' })),
+  issuer: Type.Optional(Type.String({ description: 'The provider, exactly as it names itself; its metadata is discovered (OpenID Connect Discovery, else RFC 8414), patiently at boot: for four fifths of Fastify\'s `pluginTimeout`. This or `metadata` is required.' })),
   metadata: Type.Optional(Metadata),
+  tenants: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: 'The ids of the tenants that may log in, where the issuer is Entra ID\'s `/common` or `/organizations`. Without it, anybody who has an account there may.' })),
+  allowInsecureRequests: Type.Array(Type.String(), { default: [], description: 'Origins that may be plain http, such as `http://keycloak:8080`, besides loopback (`localhost`, `*.localhost`, 127.0.0.0/8, [::1]). Tokens and secrets travel to them in clear: for development, warned of at boot.' }),
   clientId: Type.String({ minLength: 1, description: 'The client, as registered at the provider.' }),
   clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
   clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md.' })),
@@ -105,7 +108,8 @@ export const OptionsSchema = Type.Object({
     instanceOf<Dispatcher>('an undici Dispatcher', (value) => typeof value === 'object' && value !== null && 'dispatch' in value),
     Type.Unsafe<Agent.Options>(Type.Object({}))
   ], { description: 'The HTTP client to the token service: options of an undici Agent, or a Dispatcher of the app (which the app closes). Default: the decorated `app.backchannel`, else an Agent with 10 connections.' })),
-  requestTimeout: seconds({ default: 10, description: 'The deadline of one call to the token service, all of it.' }),
+  requestTimeout: atMost(120, seconds({ default: 10, description: 'The deadline of one call to the token service, all of it; 120 at most.' })),
+  clockTolerance: atMost(300, Type.Number({ default: 30, minimum: 0, description: 'How far the clocks of the provider and of this machine may be apart when an id_token is checked; 300 at most.' })),
   login: Type.Optional(Login),
   logout: Type.Optional(Logout),
   onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
@@ -116,6 +120,11 @@ export const OptionsSchema = Type.Object({
 
 function seconds (options: { default?: number, description: string }) {
   return Type.Number({ ...options, exclusiveMinimum: 0 })
+}
+
+/** Somebody who gives more has meant milliseconds. */
+function atMost (limit: number, schema: TNumber) {
+  return Type.Refine(schema, (value) => value <= limit, () => `must be at most ${limit}: it is in seconds, not in milliseconds`)
 }
 
 function path (options: { default: string, description: string }) {

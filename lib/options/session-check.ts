@@ -1,5 +1,4 @@
 import type { Options } from './schema.ts'
-import { isPlainLoopback } from './secure-url.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** What is wrong with the keys that seal sessions. */
@@ -31,7 +30,7 @@ function readKey (key: unknown): Buffer | undefined {
 
 /** Whether the cookie is for https only. */
 export function isSecureCookie ({ login, session }: Options): boolean {
-  return session.cookie.secure ?? !(login && isPlainLoopback(login.callbackUri))
+  return session.cookie.secure ?? !(login && new URL(login.callbackUri).protocol === 'http:')
 }
 
 /** What would make browsers drop the cookie without a word (RFC 6265bis §4.1.3.2, §5.7). */

@@ -69,7 +69,7 @@ export async function callBackchannel (dispatcher: Dispatcher, timeout: number, 
       headers,
       body: body instanceof URLSearchParams ? body.toString() : body ?? null,
       // Never AbortSignal.any: in Node.js 20 the garbage collector takes the time-outs of its parts away.
-      signal: signal ?? AbortSignal.timeout(timeout * 1000)
+      signal: signal ?? AbortSignal.timeout(Math.ceil(timeout * 1000))
     })
     const content = await readAtMost(answer.body)
     return new Response(content.length > 0 ? content : null, { status: answer.statusCode, headers: flatten(answer.headers) })

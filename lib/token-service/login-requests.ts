@@ -4,6 +4,7 @@ import { firstTokenSet } from '../tokens/from-response.ts'
 import type { JsonWebKey, TokenSet } from '../tokens/token-set.ts'
 import { askedFor } from '../tokens/token-wish.ts'
 import type { ProviderRequests } from './provider-requests.ts'
+import { mayLogIn, serverNamed } from './tenants.ts'
 import { judgeAnswer } from './token-response.ts'
 
 /** What came back to the callback of the login, and what it must match. */
@@ -24,9 +25,11 @@ export interface Callback {
 /** What a login asks of the provider. */
 export class LoginRequests {
   readonly #requests: ProviderRequests
+  readonly #tenants: readonly string[] | undefined
 
-  constructor (requests: ProviderRequests) {
+  constructor (requests: ProviderRequests, tenants?: readonly string[]) {
     this.#requests = requests
+    this.#tenants = tenants
   }
 
   /**
@@ -37,11 +40,12 @@ export class LoginRequests {
   async redeem (callback: Callback, dispatcher: Dispatcher): Promise<TokenSet> {
     const { server, client } = this.#requests
     const { dpopKey, resource, scope, nonce, redirectUri, codeVerifier } = callback
-    const code = oauth.validateAuthResponse(server, client, callback.parameters, callback.state)
+    const code = oauth.validateAuthResponse(serverNamed(server, callback.parameters.get('iss')), client, callback.parameters, callback.state)
     const idTokenChecks = nonce === undefined ? {} : { expectedNonce: nonce, requireIdToken: true }
     const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
       (parties, options) => oauth.authorizationCodeGrantRequest(...parties, code, redirectUri, codeVerifier, { ...options, additionalParameters: askedFor({ resource }) }),
       (server, client, answer) => oauth.processAuthorizationCodeResponse(server, client, answer, idTokenChecks))
+    if (!mayLogIn(this.#tenants, response.id_token)) throw new Error('this account is of a tenant that may not log in here: it is not listed in tenants')
     return firstTokenSet(response, { ...reading, requested: { resource, scope }, dpopKey })
   }
 

@@ -6,12 +6,11 @@ import { callBackchannel } from './backchannel.ts'
 import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { askWithNonce, Dpop, type ProofRequest } from './dpop.ts'
-import { type Metadata, over } from './metadata.ts'
+import { over } from './discovery.ts'
+import type { Metadata } from './metadata.ts'
 import { type Preparation, preparedAuthentication } from './prepared-authentication.ts'
+import { serverOfTenant } from './tenants.ts'
 import { judgeTokenResponse } from './token-response.ts'
-
-/** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
-const CLOCK_TOLERANCE = 30
 
 /** Seconds. */
 const PROBE_TIMEOUT = 1
@@ -22,6 +21,8 @@ export interface ProviderSettings extends Preparation {
   readonly clientAuthentication: ClientAuthentication
   /** Seconds. */
   readonly requestTimeout: number
+  /** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
+  readonly clockTolerance: number
   readonly defaultExpiresIn?: number | undefined
   readonly clock: () => number
 }
@@ -71,14 +72,14 @@ export class ProviderRequests {
   }
 
   get client (): oauth.Client {
-    const { clientId, clock } = this.#settings
+    const { clientId, clock, clockTolerance } = this.#settings
     const machine = Date.now() / 1000
     return {
       client_id: clientId,
       use_mtls_endpoint_aliases: this.#authentication.mutualTls !== undefined,
       // Rounded down: strict services refuse an assertion that comes from the future.
       [oauth.clockSkew]: Math.floor(clock() - machine),
-      [oauth.clockTolerance]: CLOCK_TOLERANCE
+      [oauth.clockTolerance]: clockTolerance
     }
   }
 
@@ -91,7 +92,7 @@ export class ProviderRequests {
     const reading = this.reading()
     const { server, client } = this
     const response = await this.ask(means, async (parties, options) =>
-      await judgeTokenResponse(await send(parties, options), (answer) => process(server, client, answer), means.dpopKey ? 'DPoP' : 'Bearer'))
+      await judgeTokenResponse(await send(parties, options), async (answer) => await process(await serverOfTenant(server, answer), client, answer), means.dpopKey ? 'DPoP' : 'Bearer'))
     return [response, reading]
   }
 

@@ -109,7 +109,7 @@ export class TokenService {
    */
   async revoke (tokens: readonly Revocable[], dispatcher: Dispatcher): Promise<void> {
     if (this.metadata.revocation_endpoint === undefined) return
-    const signal = AbortSignal.timeout(this.#settings.requestTimeout * 1000)
+    const signal = AbortSignal.timeout(Math.ceil(this.#settings.requestTimeout * 1000))
     for (const { token, hint } of tokens) {
       try {
         await this.#requests.ask({ dispatcher }, async (parties, options) =>

@@ -55,6 +55,10 @@ const shapes: Wrong[] = [
   { title: 'a negative refreshBeforeExpiration', options: { ...base, refreshBeforeExpiration: -1 }, says: 'refreshBeforeExpiration must be >= 0' },
   { title: 'a requestTimeout of 0', options: { ...base, requestTimeout: 0 }, says: 'requestTimeout must be > 0' },
   { title: 'an endless requestTimeout', options: { ...base, requestTimeout: Infinity }, says: 'requestTimeout must be number' },
+  ...[120.5, 5000, 10_000].map((requestTimeout) => ({ title: `a requestTimeout of ${requestTimeout} milliseconds`, options: { ...base, requestTimeout }, says: 'requestTimeout must be at most 120: it is in seconds, not in milliseconds' })),
+  { title: 'a clockTolerance in milliseconds', options: { ...base, clockTolerance: 30_000 }, says: 'clockTolerance must be at most 300: it is in seconds, not in milliseconds' },
+  { title: 'a negative clockTolerance', options: { ...base, clockTolerance: -1 }, says: 'clockTolerance must be >= 0' },
+  { title: 'an empty list of tenants', options: { ...base, tenants: [] }, says: 'tenants must not have fewer than 1 items' },
   { title: 'a gracePeriod of 0', options: { ...base, gracePeriod: 0 }, says: 'gracePeriod must be > 0' },
   { title: 'a retryAmbiguous that is no boolean', options: { ...base, retryAmbiguous: 'yes' }, says: 'retryAmbiguous must be boolean' },
   { title: 'a negative defaultExpiresIn', options: { ...base, defaultExpiresIn: -1 }, says: 'defaultExpiresIn must be > 0' },
@@ -84,6 +88,20 @@ const rules: Wrong[] = [
   { title: 'an issuer that is no URL', options: { ...base, issuer: 'idp.example.com' }, says: 'issuer must be an absolute https URL' },
   { title: 'R1 a plain http issuer', options: { ...base, issuer: 'http://idp.example.com' }, says: 'issuer must be an absolute https URL (plain http only on loopback)' },
   { title: 'R1 an issuer whose host only begins like loopback', options: { ...base, issuer: 'http://127.0.0.1.example.com' }, says: 'issuer must be an absolute https URL' },
+  ...['http://0x7f.1', 'http://127.1', 'http://2130706433', 'http://0177.0.0.1', 'http://127.000.0.1', 'http://[0:0:0:0:0:0:0:1]', 'http://%6cocalhost', 'http:\\\\localhost', 'http:localhost', ' http://localhost', 'http://localhost.evil.example', 'http://evillocalhost', 'http://localhost@evil.example', 'http://keycloak:8080'].map((issuer) => (
+    { title: `F21 the issuer ${issuer}, which is no name of loopback`, options: { ...base, issuer }, says: 'issuer must be an absolute https URL (plain http only on loopback)' })),
+  { title: 'F21 a plain http origin beside the one that is listed', options: { ...base, issuer: 'http://keycloak:8081', allowInsecureRequests: ['http://keycloak:8080'] }, says: 'list its origin in allowInsecureRequests' },
+  ...['https://keycloak', 'http://keycloak:8080/', 'http://keycloak/realms', 'keycloak:8080', 'HTTP://keycloak', '*'].map((origin) => (
+    { title: `F21 ${origin} in allowInsecureRequests`, options: { ...base, allowInsecureRequests: ['http://a', origin] }, says: 'allowInsecureRequests.1 must be an origin of plain http, such as http://keycloak:8080' })),
+  ...['jwks_uri', 'token_endpoint', 'pushed_authorization_request_endpoint'].map((name) => (
+    { title: `F21 a plain http ${name} whose origin is not listed`, options: { ...without('issuer'), metadata: { ...metadata, [name]: 'http://idp.example.com/x' }, allowInsecureRequests: ['http://keycloak:8080'] }, says: `metadata.${name} must be an absolute https URL` })),
+  ...Object.entries({
+    'https://idp.example.com/.well-known/openid-configuration': issuer,
+    'https://idp.example.com/realms/a/.well-known/openid-configuration': `${issuer}/realms/a`,
+    'https://idp.example.com/.well-known/oauth-authorization-server/tenant': `${issuer}/tenant`
+  }).map(([address, remedy]) => ({ title: `F22 the address of a document as issuer: ${address}`, options: { ...base, issuer: address }, says: `issuer is the address of its metadata, and not its name: give ${remedy}` })),
+  { title: 'F20 tenants of a login without an id_token', options: { ...base, tenants: ['a'], login: { ...login, scope: ['orders'] } }, says: 'tenants needs openid in login.scope' },
+  { title: 'F20 tenants of an issuer that is one', options: { ...without('issuer'), metadata, tenants: ['a'] }, says: 'tenants is for issuers with {tenantid} in them' },
   { title: 'a plain http callbackUri', options: { ...base, login: { ...login, callbackUri: 'http://app.example.com/cb' } }, says: 'login.callbackUri must be an absolute https URL' },
   { title: 'a callbackUri that is a path', options: { ...base, login: { ...login, callbackUri: '/cb' } }, says: 'login.callbackUri must be an absolute https URL' },
   { title: 'a plain http postLogoutRedirectUri', options: { ...base, logout: { postLogoutRedirectUri: 'http://app.example.com/' } }, says: 'logout.postLogoutRedirectUri must be an absolute https URL' },
@@ -119,7 +137,11 @@ const rules: Wrong[] = [
   { title: 'a parameter of the login that has an option', options: { ...base, login: { ...login, parameters: { scope: 'openid' } } }, says: 'login.parameters.scope is set by this plugin itself' },
   { title: 'a reserved parameter of the refresh', options: { ...base, parameters: { code: { audience: 'x' }, refresh: { client_secret: 'x' } } }, says: 'parameters.refresh.client_secret is set by this plugin itself' },
   { title: 'parameters of nothing', options: { ...base, parameters: { login: {} } }, says: 'parameters.login: no such option' },
-  { title: 'a parameter that is no text', options: { ...base, parameters: { code: { max_age: 5 } } }, says: 'parameters.code' },
+  { title: 'a parameter that is no text', options: { ...base, parameters: { code: { max_age: 5 } } }, says: 'parameters.code.max_age must be text' },
+  { title: 'F26 a parameter of the login that is no text', options: { ...base, login: { ...login, parameters: { max_age: 5 } } }, says: 'login.parameters.max_age must be text' },
+  { title: 'F26 a parameter of a client that is no text', options: { ...base, clients: { orders: { parameters: { audience: ['a'] } } } }, says: 'clients.orders.parameters.audience must be text' },
+  { title: 'parameters that are neither', options: { ...base, parameters: { code: 5 } }, says: 'parameters.code must be a function' },
+  { title: 'a header that is no text', options: { ...base, headers: { 'x-api': 5 } }, says: 'headers.x-api must be text' },
   { title: 'a reserved header', options: { ...base, headers: { Authorization: 'Basic x' } }, says: 'headers.authorization is set by this plugin itself' },
   { title: 'a header that is none', options: { ...base, headers: { 'a b': 'x' } }, says: 'headers must be names and values that HTTP takes' },
   { title: 'a tokenRequest that is no function', options: { ...base, tokenRequest: {} }, says: 'tokenRequest must be a function' },
@@ -181,7 +203,9 @@ test('the defaults are those of the schema', async (t) => {
     refresh: 'onRequest',
     gracePeriod: 30,
     retryAmbiguous: false,
-    requestTimeout: 10
+    requestTimeout: 10,
+    clockTolerance: 30,
+    allowInsecureRequests: []
   })
   t.strictSame(session, {
     maxCookieBytes: 8000,
@@ -209,7 +233,7 @@ test('the cookie is named after the provider, and plain only where it cannot be 
   t.equal(nameOf({ session: { key, cookieName: 'sid' } }), 'sid')
   t.equal(nameOf({ session: { key, cookie: { secure: false } } }), 'tokens')
   t.equal(nameOf({ login }), '__Host-tokens')
-  for (const host of ['localhost', '127.0.0.1', '127.8.9.10', '[::1]']) {
+  for (const host of ['localhost', 'app.localhost', 'a.b.localhost', 'LOCALHOST', '127.0.0.1', '127.8.9.10', '[::1]']) {
     const { session } = checkOptions({ ...base, login: { ...login, callbackUri: `http://${host}:3000/cb` }, issuer: `http://${host}:4000` }, alone)
     t.match(session, { cookieName: 'tokens', cookie: { secure: false } }, host)
   }
@@ -249,8 +273,26 @@ test('dpop: true is ES256, and false is none', async (t) => {
 })
 
 test('R55 metadata by hand may hold members that nobody here reads', async (t) => {
-  const more = { service_documentation: 'http://docs.example.com', token_endpoint_auth_methods_supported: ['client_secret_post'], op_policy_uri: '' }
+  const more = { service_documentation: 'http://docs.example.com', token_endpoint_auth_methods_supported: ['client_secret_post'] }
   t.match(checkOptions({ ...without('issuer'), metadata: { ...metadata, ...more } }, alone).metadata, { ...metadata, ...more })
+})
+
+test('members of metadata by hand that are null or empty are absent', async (t) => {
+  const empty = { op_policy_uri: '', revocation_endpoint: null, end_session_endpoint: '', jwks_uri: null, mtls_endpoint_aliases: { token_endpoint: null, revocation_endpoint: '' } }
+  t.strictSame(checkOptions({ ...without('issuer'), metadata: { ...metadata, ...empty } }, alone).metadata, { ...metadata, mtls_endpoint_aliases: {} })
+  t.throws(() => checkOptions({ ...without('issuer'), metadata: { ...metadata, token_endpoint: '' } }, alone), { message: /metadata\.token_endpoint is required/ })
+})
+
+test('F21 origins in allowInsecureRequests may be plain http, of the provider and of the app', async (t) => {
+  const allowInsecureRequests = ['http://keycloak:8080', 'http://app.test']
+  const checked = checkOptions({ ...base, issuer: 'http://keycloak:8080/realms/a', allowInsecureRequests, login: { ...login, callbackUri: 'http://app.test/cb' } }, alone)
+  t.match(checked, { issuer: 'http://keycloak:8080/realms/a', session: { cookieName: 'tokens', cookie: { secure: false } } }, 'a Secure cookie would be dropped')
+  t.ok(checkOptions({ ...without('issuer'), allowInsecureRequests, metadata: { ...metadata, token_endpoint: 'http://keycloak:8080/token', jwks_uri: 'http://keycloak:8080/jwks' } }, alone))
+})
+
+test('F26 prefix, and whatever else is Fastify\'s own, may stand among the options, as @fastify/autoload has it', async (t) => {
+  const checked = checkOptions({ ...base, prefix: '/plugins', logLevel: 'warn', logSerializers: {} }, alone)
+  t.notOk('prefix' in checked || 'logLevel' in checked || 'logSerializers' in checked)
 })
 
 test('the caller\'s options are left as they are, frozen ones too', async (t) => {
@@ -268,8 +310,8 @@ test('the caller\'s options are left as they are, frozen ones too', async (t) =>
 })
 
 test('the checked options are frozen, all the way', async (t) => {
-  const checked = checkOptions({ ...without('issuer'), metadata: { ...metadata, mtls_endpoint_aliases: {} }, login, logout: {} }, alone)
-  for (const part of [checked, checked.session, checked.session.cookie, checked.login, checked.login?.scope, checked.logout, checked.metadata, checked.metadata?.mtls_endpoint_aliases]) {
+  const checked = checkOptions({ ...without('issuer'), metadata: { ...metadata, issuer: `${issuer}/{tenantid}`, mtls_endpoint_aliases: {} }, tenants: ['a'], login, logout: {} }, alone)
+  for (const part of [checked, checked.session, checked.session.cookie, checked.login, checked.login?.scope, checked.logout, checked.metadata, checked.metadata?.mtls_endpoint_aliases, checked.allowInsecureRequests, checked.tenants]) {
     t.ok(part !== undefined && Object.isFrozen(part))
   }
 })

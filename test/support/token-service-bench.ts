@@ -55,6 +55,7 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
     clientId: server.settings.clientId,
     clientAuthentication: clientSecretBasic(server.settings.clientSecret),
     requestTimeout: 10,
+    clockTolerance: 30,
     clock: () => clock.now,
     ...more
   }

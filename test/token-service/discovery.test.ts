@@ -1,5 +1,7 @@
 import { test, type Test } from 'tap'
+import { MockAgent } from 'undici'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
+import type { Fault } from '../support/authorization-server/fault-queue.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { oauthPath, openidPath, type Settings } from '../support/authorization-server/settings.ts'
 import { startApp, type TestAppOptions } from '../support/start-app.ts'
@@ -13,9 +15,12 @@ async function start (t: Test, settings: Partial<Settings> = {}): Promise<Author
 
 const pathsOf = (server: AuthorizationServer) => server.requests.map(({ url }) => url.pathname)
 
+/** Fastify's patience with a plugin, in milliseconds: where all tries fail, they are soon over. */
+const impatient = { pluginTimeout: 250 }
+
 /** The error that the boot ends with. */
 async function bootProblem (t: Test, server: AuthorizationServer, options: TestAppOptions = {}): Promise<unknown> {
-  return await startApp(t, server, options).then(() => t.fail('the app has booted'), (error: unknown) => error)
+  return await startApp(t, server, { fastify: impatient, ...options }).then(() => t.fail('the app has booted'), (error: unknown) => error)
 }
 
 test('R55 the metadata comes from OpenID Connect Discovery, or from RFC 8414 where the issuer has only that', async (t) => {
@@ -60,24 +65,160 @@ test('R55 metadata that cannot be used fails the boot, naming the issuer and the
   }
 })
 
-test('R55 an answer that is no metadata fails the boot, naming the issuer and the cause', async (t) => {
-  const server = await start(t)
-  for (const [title, fault] of Object.entries({
-    'an outage': faults.empty(500),
-    'a page': faults.html(),
-    'a list': faults.answer(200, []),
-    'R7 a redirect': faults.redirect('https://elsewhere.example/'),
-    'R7 an answer too large': faults.huge(),
-    'a reset': faults.resetBefore()
-  })) {
-    server.fault(title.includes('too large') ? faults.answer(200, { padding: 'x'.repeat(1_048_577) }) : fault, 1, 'metadata')
-    t.match(await bootProblem(t, server), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: `issuer ${server.issuer}`, cause: Error }, title)
-  }
-  server.fault(faults.silence(), 1, 'metadata')
-  t.match(await bootProblem(t, server, { requestTimeout: 0.05 }), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: /not within 0\.05 s/ }, 'silence')
+test('R55 F22 answers that are no metadata fail the boot, naming each address that was asked, its status, and the cause', async (t) => {
+  const server = await start(t, { metadataPaths: [openidPath, oauthPath] })
   const { issuer } = server
+  const failures: Array<[string, Fault, string]> = [
+    ['not found', faults.answer(404, 'not found'), ' answers with status 404'],
+    ['an outage', faults.empty(500), ' answers with status 500'],
+    ['an error as JSON', faults.oauthError('invalid_request', 400), ' answers with status 400'],
+    ['a page', faults.html(), ': status 200, and no JSON object'],
+    ['a list', faults.answer(200, []), ': status 200, and no JSON object'],
+    ['R7 a redirect', faults.redirect('https://elsewhere.example/'), ' answers with status 301']
+  ]
+  for (const [title, fault, says] of failures) {
+    server.clearFaults()
+    server.fault(fault, Infinity, 'metadata')
+    t.match(await bootProblem(t, server), {
+      code: 'FST_TOKEN_DISCOVERY_FAILED',
+      message: `The metadata of the issuer ${issuer} could not be had: ${issuer}${openidPath}${says}; ${issuer}${oauthPath}${says}`,
+      cause: AggregateError
+    }, title)
+  }
+})
+
+test('R55 F22 a provider that does not answer fails the boot, naming the address and the cause', async (t) => {
+  const server = await start(t)
+  const { issuer } = server
+  for (const [title, fault, says] of [
+    ['R7 an answer too large', faults.answer(200, { padding: 'x'.repeat(1_048_577) }), /larger than 1048576 bytes/],
+    ['a reset', faults.resetBefore(), /ECONNRESET|UND_ERR_SOCKET/],
+    ['silence', faults.silence(), /not within 0\.0\d+ s/]
+  ] as const) {
+    server.clearFaults()
+    server.fault(fault, Infinity, 'metadata')
+    const error = await bootProblem(t, server, { requestTimeout: 0.05 })
+    t.match(error, { code: 'FST_TOKEN_DISCOVERY_FAILED', message: says, cause: { name: 'BackchannelError' } }, title)
+    t.match(error, { message: `${issuer}${openidPath}: No answer from ${issuer}` }, title)
+  }
   await server.refuseConnections()
-  t.match(await bootProblem(t, server), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: `No answer from ${issuer}: ECONNREFUSED`, cause: { name: 'BackchannelError' } }, 'refused')
+  t.match(await bootProblem(t, server), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: `${issuer}${openidPath}: No answer from ${issuer}: ECONNREFUSED`, cause: { name: 'BackchannelError' } }, 'refused')
+})
+
+test('F22 a document of another host or path names both issuers', async (t) => {
+  const server = await start(t)
+  const { issuer } = server
+  const { port } = new URL(issuer)
+  const error = await bootProblem(t, server, { issuer: `http://localhost:${port}`, backchannel: { connect: { family: 4 } } })
+  t.match(error, { code: 'FST_TOKEN_DISCOVERY_FAILED', message: `The metadata of the issuer http://localhost:${port} could not be had: http://localhost:${port}${openidPath}: the document names the issuer ${issuer}; give that` })
+  server.settings.metadataPaths = [`/realms/a${openidPath}`]
+  server.settings.metadata = { issuer: `${issuer}/realms/A` }
+  t.match(await bootProblem(t, server, { issuer: `${issuer}/realms/a` }), { message: new RegExp(`the issuer ${issuer}/realms/a could.*names the issuer ${issuer}/realms/A; give that`) })
+})
+
+for (const [title, fault] of Object.entries({
+  'a page': faults.html(),
+  'a list': faults.answer(200, []),
+  'an empty 200': faults.empty(200),
+  'a redirect to the login page': faults.redirect('https://elsewhere.example/', 302),
+  ...Object.fromEntries([400, 401, 403, 404, 405, 410, 429, 500, 501, 503].map((status) => [`a ${status}`, faults.empty(status)])),
+  'a 400 with an OAuth error': faults.oauthError('invalid_request'),
+  'a document of another issuer': faults.answer(200, { issuer: 'https://elsewhere.example', token_endpoint: 'https://elsewhere.example/token' }),
+  'a document without a token_endpoint': faults.without('token_endpoint')
+})) {
+  test(`F18 where OpenID Connect Discovery brings ${title}, the RFC 8414 document is used`, async (t) => {
+    const server = await start(t, { expiresIn: 60, metadataPaths: [openidPath, oauthPath] })
+    server.fault(fault, 1, 'metadata')
+    const { clock, login } = await startApp(t, server)
+    t.strictSame(pathsOf(server), [openidPath, oauthPath])
+    const browser = await login()
+    clock.now += 61
+    t.equal((await browser.get('/token')).status, 200)
+  })
+}
+
+test('F18 an outage an hour later is no reason to go over to the RFC 8414 document, which may say less', async (t) => {
+  const server = await start(t, { expiresIn: 60, metadataPaths: [openidPath, oauthPath] })
+  const { clock, login, logged } = await startApp(t, server)
+  const browser = await login()
+  server.fault(faults.empty(503), 1, 'metadata')
+  clock.now += 3601
+  t.equal((await browser.get('/token')).status, 200)
+  await logged(/could not be discovered again/)
+  t.strictSame(server.requestsTo('metadata').map(({ url }) => url.pathname), [openidPath, openidPath])
+})
+
+test('F19 a provider that comes up after the app is waited for, and the wait is said once', async (t) => {
+  for (const [title, fault] of Object.entries({ 'no connection': faults.resetBefore(), 'a gateway without it': faults.html(502), busy: faults.retryAfter(429, 1) })) {
+    const server = await start(t)
+    server.fault(fault, 3, 'metadata')
+    const { log } = await startApp(t, server)
+    const said = log.filter((line) => line.includes('The metadata could not be discovered yet; it is asked for again, for 8 s'))
+    t.equal(said.length, 1, title)
+    t.match(said[0], /"level":40.*FST_TOKEN_DISCOVERY_FAILED/, title)
+  }
+})
+
+test('F19 a try that hangs leaves time for another, and the boot goes on', async (t) => {
+  const server = await start(t)
+  server.fault(faults.silence(), 1, 'metadata')
+  await startApp(t, server, { fastify: { pluginTimeout: 2000 } })
+  t.equal(server.discoveries, 2)
+})
+
+test('F19 a provider that hangs for good fails the boot with what has happened, before Fastify loses its own patience', async (t) => {
+  const server = await start(t)
+  const gate = server.hold({ endpoint: 'metadata' })
+  t.match(await bootProblem(t, server, { fastify: { pluginTimeout: 1000 } }), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: /No answer from .*: not within/ })
+  t.ok(gate.waiting > 1, 'it was asked more than once')
+})
+
+test('F19 without a time-out of Fastify\'s the patience has an end of its own', async (t) => {
+  const server = await start(t)
+  server.fault(faults.empty(503), 1, 'metadata')
+  const { log } = await startApp(t, server, { fastify: { pluginTimeout: 0 } })
+  t.ok(log.some((line) => line.includes('it is asked for again, for 60 s')))
+})
+
+test('F19 what will not pass fails the boot at once', async (t) => {
+  const server = await start(t, { metadataPaths: [] })
+  await bootProblem(t, server, { fastify: {} })
+  t.strictSame(pathsOf(server), [openidPath, oauthPath])
+})
+
+test('F21 an https issuer whose document names plain http endpoints is refused, on loopback too, unless that origin is listed', async (t) => {
+  const server = await start(t)
+  const issuer = 'https://idp.example.com'
+  const agent = new MockAgent()
+  agent.disableNetConnect()
+  t.teardown(async () => { await agent.close() })
+  for (const [name, url] of [['token_endpoint', 'http://keycloak:8080/token'], ['jwks_uri', 'http://idp.example.com/jwks'], ['authorization_endpoint', 'http://localhost:8080/a'], ['end_session_endpoint', 'http://127.0.0.1/logout']] as const) {
+    const document = { issuer, token_endpoint: `${issuer}/token`, [name]: url }
+    agent.get(issuer).intercept({ path: openidPath }).reply(200, document, { headers: { 'content-type': 'application/json' } }).times(2)
+    agent.get(issuer).intercept({ path: oauthPath }).reply(404).times(1)
+    t.match(await bootProblem(t, server, { issuer, backchannel: agent }), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: `${name} is not an https URL: ${url}. Have the provider name its public addresses, or list that origin in allowInsecureRequests` })
+    const { log } = await startApp(t, server, { issuer, backchannel: agent, allowInsecureRequests: [new URL(url).origin] })
+    t.match(log.find((line) => line.includes('in clear')), new RegExp(`"level":40.*Tokens and secrets may travel to ${new URL(url).origin} in clear, since allowInsecureRequests lists it`))
+  }
+})
+
+test('a requestTimeout in fractions of a second is one', async (t) => {
+  const server = await start(t, { expiresIn: 60 })
+  const { login, clock } = await startApp(t, server, { requestTimeout: 1.005, routes: (app) => app.get('/revoke', async (request) => { await request.tokens.revoke(); return {} }) })
+  const browser = await login()
+  clock.now += 61
+  t.equal((await browser.get('/token')).status, 200)
+  await browser.get('/revoke')
+  t.ok(server.revocations > 0)
+})
+
+test('members of the document that are null or empty are absent', async (t) => {
+  const server = await start(t, { metadata: { revocation_endpoint: null, end_session_endpoint: '', pushed_authorization_request_endpoint: '', mtls_endpoint_aliases: { token_endpoint: '' } } })
+  const { login } = await startApp(t, server, { routes: (app) => app.get('/revoke', async (request) => { await request.tokens.revoke(); return {} }) })
+  t.equal((await (await login()).get('/revoke')).status, 200)
+  t.equal(server.revocations, 0)
+  server.settings.metadata = { token_endpoint: '' }
+  t.match(await bootProblem(t, server), { message: /the document has no token_endpoint/ })
 })
 
 test('R55 the client authenticates as the options say, whatever the metadata lists, and unknown members are ignored', async (t) => {
