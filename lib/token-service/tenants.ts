@@ -26,12 +26,18 @@ export function checkTenants (tenants: readonly string[] | undefined, { issuer }
   if (tenants && !issuer.includes(TENANT)) throw new InvalidOptions(tenantsProblem(issuer))
 }
 
-/** The server by the issuer that it has for the tenant in this answer's id_token, where it is of several. */
+/**
+ * The server by the issuer that it has for the tenant in this answer's id_token, where it is of several.
+ *
+ * @throws Error where the id_token says none.
+ */
 export async function serverOfTenant (server: AuthorizationServer, answer: Response): Promise<AuthorizationServer> {
   if (!server.issuer.includes(TENANT)) return server
   const body: unknown = await answer.clone().json()
-  const tenant = isRecord(body) ? tenantOf(body.id_token) : undefined
-  return tenant === undefined ? server : { ...server, issuer: server.issuer.replace(TENANT, () => tenant) }
+  if (!isRecord(body) || body.id_token === undefined) return server
+  const tenant = tenantOf(body.id_token)
+  if (tenant === undefined) throw new Error('the id_token does not say of which tenant somebody is')
+  return { ...server, issuer: server.issuer.replace(TENANT, tenant) }
 }
 
 /** The server by the issuer that an authorization response names (RFC 9207), if that can be one of its tenants'. */
