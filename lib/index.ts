@@ -7,6 +7,7 @@ import { login } from './login/login.ts'
 import { logout } from './login/logout.ts'
 import { checkOptions } from './options/check.ts'
 import { buildProvider, hasStoreOfApp, registryOf } from './provider.ts'
+import { checkRoutes } from './request/check-routes.ts'
 import { decorateRequests } from './request/decorate-requests.ts'
 import { refreshTokens, requireAccessToken } from './request/hooks.ts'
 import { hasServerSession } from './stores/own-store.ts'
@@ -29,6 +30,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   if (providers.size === 1) {
     decorateRequests(fastify, providers)
     decorateClients(fastify, clients)
+    checkRoutes(fastify, providers, options.refresh)
     fastify.decorate('refreshTokens', refreshTokens)
     fastify.decorate('requireAccessToken', requireAccessToken)
     if (options.refresh !== 'manual') fastify.addHook(options.refresh, refreshTokens)

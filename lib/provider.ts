@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import { ClientTokens } from './cached-tokens/client-tokens.ts'
 import { Exchanger } from './cached-tokens/exchanger.ts'
 import { TokenCache } from './cached-tokens/token-cache.ts'
+import { InvalidOptions } from './errors.ts'
 import type { CheckedOptions } from './options/check.ts'
 import { Asking } from './refresh/asking.ts'
 import { Background } from './refresh/background.ts'
@@ -15,6 +16,7 @@ import { ServiceHealth } from './refresh/service-health.ts'
 import { Spender } from './refresh/spender.ts'
 import { ownStore } from './stores/own-store.ts'
 import { Overflow } from './stores/overflow.ts'
+import { storeProblem } from './stores/store-check.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
 import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
 import { decorateBackchannel } from './token-service/decorate-backchannel.ts'
@@ -153,7 +155,11 @@ function bootPatience (pluginTimeout = 10_000): number {
 
 /** The app's store, or one of our own for each provider. */
 async function decorateTokenStore (fastify: FastifyInstance, options: CheckedOptions, registry: Registry): Promise<void> {
-  if (hasStoreOfApp(fastify, registry)) return
+  if (hasStoreOfApp(fastify, registry)) {
+    const problem = storeProblem(fastify.tokenStore)
+    if (problem !== undefined) throw new InvalidOptions(problem)
+    return
+  }
   if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', registry.store)
   registry.stores.set(options.name, await ownStore(fastify, options))
 }

@@ -50,7 +50,7 @@ declare module 'fastify' {
   }
 
   interface FastifyContextConfig {
-    /** Which tokens the plugin's hooks see to on this route; `false`: none. */
-    tokens?: Pick<TokenParameters, 'provider' | 'resource' | 'scope'> | false
+    /** Which tokens the plugin's hooks see to on this route, and whether it is `required` that there are any, as with `app.requireAccessToken`; `false`: none. */
+    tokens?: Pick<TokenParameters, 'provider' | 'resource' | 'scope'> & { readonly required?: boolean } | false
   }
 }

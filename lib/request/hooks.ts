@@ -1,14 +1,31 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyReply, FastifyRequest } from 'fastify'
+import { InvalidOptions } from '../errors.ts'
+import { routeProblem } from '../options/route-check.ts'
 import { accessorOf } from './decorate-requests.ts'
+
+type RouteTokens = Exclude<FastifyContextConfig['tokens'], false>
+
+/** What routes say of tokens, where nothing is wrong with it. */
+const judged = new WeakSet<object>()
 
 /**
  * Refreshes the session's tokens if it is time, before handlers run. It never fails a request by itself:
  * `request.accessToken()` gives the outcome, or throws it. For which provider, resource and scope, the route says in its
- * `config: { tokens: { provider, resource, scope } }`.
+ * `config: { tokens: { provider, resource, scope } }`; with `required: true` there, it guards the route as
+ * `requireAccessToken` does.
+ *
+ * @throws FST_TOKEN_INVALID_OPTIONS for a route that says something wrong, and was registered before the plugin.
  */
-export function refreshTokens (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+export function refreshTokens (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
   const { tokens } = request.routeOptions.config
-  if (tokens === false || !accessorOf(request).isDue(tokens)) return done()
+  if (tokens === false) return done()
+  if (tokens?.required === true) {
+    requireAccessToken(request).then(() => done(), done)
+    return
+  }
+  const problem = problemOf(tokens)
+  if (problem !== undefined) return done(problem)
+  if (!accessorOf(request).isDue(tokens)) return done()
   accessorOf(request).accessToken(tokens).then(() => done(), (error: unknown) => {
     request.log.debug({ err: error }, 'There is no current access token for this request')
     done()
@@ -24,5 +41,16 @@ export function refreshTokens (request: FastifyRequest, _reply: FastifyReply, do
  */
 export async function requireAccessToken (request: FastifyRequest): Promise<void> {
   const { tokens } = request.routeOptions.config
+  const problem = tokens === false ? undefined : problemOf(tokens)
+  if (problem !== undefined) throw problem
   await accessorOf(request).accessToken(tokens === false ? {} : tokens)
+}
+
+/** The boot has judged the routes that it has seen; whether there is such a provider is found when it is asked for. */
+function problemOf (tokens: RouteTokens): Error | undefined {
+  if (tokens === undefined || judged.has(tokens)) return undefined
+  const problem = routeProblem(tokens, tokens.provider === undefined ? [] : [tokens.provider])
+  if (problem !== undefined) return new InvalidOptions(problem)
+  judged.add(tokens)
+  return undefined
 }
