@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net'
 import { test, type Test } from 'tap'
 import { MockAgent } from 'undici'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
@@ -15,12 +16,12 @@ async function start (t: Test, settings: Partial<Settings> = {}): Promise<Author
 
 const pathsOf = (server: AuthorizationServer) => server.requests.map(({ url }) => url.pathname)
 
-/** Fastify's patience with a plugin, in milliseconds: where all tries fail, they are soon over. */
-const impatient = { pluginTimeout: 250 }
+/** Fastify's patience with a plugin, in milliseconds: where each try fails, and might not, they are soon over. */
+const impatient = { fastify: { pluginTimeout: 1000 } }
 
 /** The error that the boot ends with. */
 async function bootProblem (t: Test, server: AuthorizationServer, options: TestAppOptions = {}): Promise<unknown> {
-  return await startApp(t, server, { fastify: impatient, ...options }).then(() => t.fail('the app has booted'), (error: unknown) => error)
+  return await startApp(t, server, options).then(() => t.fail('the app has booted'), (error: unknown) => error)
 }
 
 test('R55 the metadata comes from OpenID Connect Discovery, or from RFC 8414 where the issuer has only that', async (t) => {
@@ -79,7 +80,7 @@ test('R55 F22 answers that are no metadata fail the boot, naming each address th
   for (const [title, fault, says] of failures) {
     server.clearFaults()
     server.fault(fault, Infinity, 'metadata')
-    t.match(await bootProblem(t, server), {
+    t.match(await bootProblem(t, server, impatient), {
       code: 'FST_TOKEN_DISCOVERY_FAILED',
       message: `The metadata of the issuer ${issuer} could not be had: ${issuer}${openidPath}${says}; ${issuer}${oauthPath}${says}`,
       cause: AggregateError
@@ -97,12 +98,12 @@ test('R55 F22 a provider that does not answer fails the boot, naming the address
   ] as const) {
     server.clearFaults()
     server.fault(fault, Infinity, 'metadata')
-    const error = await bootProblem(t, server, { requestTimeout: 0.05 })
+    const error = await bootProblem(t, server, { requestTimeout: 0.05, ...impatient })
     t.match(error, { code: 'FST_TOKEN_DISCOVERY_FAILED', message: says, cause: { name: 'BackchannelError' } }, title)
     t.match(error, { message: `${issuer}${openidPath}: No answer from ${issuer}` }, title)
   }
   await server.refuseConnections()
-  t.match(await bootProblem(t, server), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: `${issuer}${openidPath}: No answer from ${issuer}: ECONNREFUSED`, cause: { name: 'BackchannelError' } }, 'refused')
+  t.match(await bootProblem(t, server, impatient), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: `${issuer}${openidPath}: No answer from ${issuer}: ECONNREFUSED`, cause: { name: 'BackchannelError' } }, 'refused')
 })
 
 test('F22 a document of another host or path names both issuers', async (t) => {
@@ -169,7 +170,7 @@ test('F19 a try that hangs leaves time for another, and the boot goes on', async
 test('F19 a provider that hangs for good fails the boot with what has happened, before Fastify loses its own patience', async (t) => {
   const server = await start(t)
   const gate = server.hold({ endpoint: 'metadata' })
-  t.match(await bootProblem(t, server, { fastify: { pluginTimeout: 1000 } }), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: /No answer from .*: not within/ })
+  t.match(await bootProblem(t, server, impatient), { code: 'FST_TOKEN_DISCOVERY_FAILED', message: /No answer from .*: not within/ })
   t.ok(gate.waiting > 1, 'it was asked more than once')
 })
 
@@ -182,7 +183,7 @@ test('F19 without a time-out of Fastify\'s the patience has an end of its own', 
 
 test('F19 what will not pass fails the boot at once', async (t) => {
   const server = await start(t, { metadataPaths: [] })
-  await bootProblem(t, server, { fastify: {} })
+  await bootProblem(t, server)
   t.strictSame(pathsOf(server), [openidPath, oauthPath])
 })
 
@@ -210,6 +211,19 @@ test('a requestTimeout in fractions of a second is one', async (t) => {
   t.equal((await browser.get('/token')).status, 200)
   await browser.get('/revoke')
   t.ok(server.revocations > 0)
+})
+
+test('F21 a provider at a plain http origin that allowInsecureRequests lists serves the app, and it is warned of at boot', async (t) => {
+  const server = await start(t, { expiresIn: 60 })
+  const origin = `http://keycloak:${new URL(server.issuer).port}`
+  const lookup: LookupFunction = (_host, _options, done) => { done(null, [{ address: '127.0.0.1', family: 4 }]) }
+  server.settings.metadata = { issuer: origin, token_endpoint: `${origin}/token`, revocation_endpoint: `${origin}/revoke`, jwks_uri: `${origin}/jwks` }
+  const { clock, login, log } = await startApp(t, server, { issuer: origin, allowInsecureRequests: [origin], backchannel: { connect: { lookup } } })
+  const browser = await login({ scope: 'orders' })
+  clock.now += 61
+  t.equal((await browser.get('/token')).status, 200)
+  t.equal(server.refreshes, 1)
+  t.equal(log.filter((line) => line.includes('"level":40') && line.includes(`Tokens and secrets may travel to ${origin} in clear`)).length, 1)
 })
 
 test('members of the document that are null or empty are absent', async (t) => {
