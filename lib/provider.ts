@@ -22,9 +22,8 @@ import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } fro
 import { decorateBackchannel } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
 import { LoginRequests } from './token-service/login-requests.ts'
-import { discoverMetadata, type Metadata } from './token-service/metadata.ts'
+import { metadataOf } from './token-service/metadata.ts'
 import { ProviderRequests } from './token-service/provider-requests.ts'
-import { checkTenants } from './token-service/tenants.ts'
 import { TokenService } from './token-service/token-service.ts'
 import type { SessionEndedEvent } from './tokens/events.ts'
 import { readWish } from './tokens/token-wish.ts'
@@ -138,19 +137,6 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   registry.providers.set(name, provider)
   fastify.addHook('onClose', async () => { await background.settled() })
   return provider
-}
-
-async function metadataOf (options: CheckedOptions, dispatcher: Dispatcher, { initialConfig, log }: FastifyInstance): Promise<Metadata> {
-  const { metadata, tenants, allowInsecureRequests } = options
-  for (const origin of allowInsecureRequests) log.warn(`Tokens and secrets may travel to ${origin} in clear, since allowInsecureRequests lists it: for development only`)
-  const current = metadata === undefined ? await discoverMetadata(options, dispatcher, bootPatience(initialConfig.pluginTimeout), log) : () => metadata
-  checkTenants(tenants, current())
-  return current
-}
-
-/** Seconds: what is left of Fastify's own patience, in milliseconds, is for the rest of the boot; 0 is none. */
-function bootPatience (pluginTimeout = 10_000): number {
-  return pluginTimeout === 0 ? 60 : 0.8 * pluginTimeout / 1000
 }
 
 /** The app's store, or one of our own for each provider. */

@@ -1,25 +1,39 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { AuthorizationServer } from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
 import { DiscoveryFailed } from '../errors.ts'
+import type { CheckedOptions } from '../options/check.ts'
 import { callBackchannel } from './backchannel.ts'
-import { discover, DiscoveryError, type DiscoverySettings } from './discovery.ts'
+import { discover, DiscoveryError } from './discovery.ts'
+import { checkTenants } from './tenants.ts'
 
 /** Metadata is asked for again after so many seconds, when it is next needed. */
 const MAX_AGE = 3600
 
 /** Seconds between two tries at boot: the first pause, doubled up to the longest. */
 const FIRST_PAUSE = 0.1
-const LONGEST_PAUSE = 2
+const LONGEST_PAUSE = 1
 
 /** The metadata of the authorization server, as last known (RFC 8414 §2). */
 export type Metadata = () => AuthorizationServer
 
-export interface MetadataSettings extends DiscoverySettings {
-  /** Seconds for one request. */
-  readonly requestTimeout: number
-  readonly clock: () => number
+/**
+ * The metadata by hand, or what is discovered.
+ *
+ * @throws FST_TOKEN_DISCOVERY_FAILED, and FST_TOKEN_INVALID_OPTIONS for tenants of an issuer that is one.
+ */
+export async function metadataOf (options: CheckedOptions, dispatcher: Dispatcher, { initialConfig, log }: FastifyInstance): Promise<Metadata> {
+  const { metadata, tenants, allowInsecureRequests } = options
+  for (const origin of allowInsecureRequests) log.warn(`Tokens and secrets may travel to ${origin} in clear, since allowInsecureRequests lists it: for development only`)
+  const current = metadata === undefined ? await discoverMetadata(options, dispatcher, bootPatience(initialConfig.pluginTimeout), log) : () => metadata
+  checkTenants(tenants, current())
+  return current
+}
+
+/** In seconds, of Fastify's own in milliseconds, where 0 is without end: the rest is for what else the boot does. */
+function bootPatience (pluginTimeout = 10_000): number {
+  return pluginTimeout === 0 ? 60 : 0.8 * pluginTimeout / 1000
 }
 
 /**
@@ -29,7 +43,7 @@ export interface MetadataSettings extends DiscoverySettings {
  * @param patience - in seconds.
  * @throws FST_TOKEN_DISCOVERY_FAILED with the issuer, each address that was asked, and what came of it.
  */
-export async function discoverMetadata (settings: MetadataSettings, dispatcher: Dispatcher, patience: number, log: FastifyBaseLogger): Promise<Metadata> {
+async function discoverMetadata (settings: CheckedOptions, dispatcher: Dispatcher, patience: number, log: FastifyBaseLogger): Promise<Metadata> {
   const { issuer, requestTimeout, clock } = settings
   const ask = async (timeout: number, isKnown: boolean): Promise<AuthorizationServer> =>
     await discover(settings, async (url, request) => await callBackchannel(dispatcher, timeout, url, request), isKnown)
@@ -38,7 +52,7 @@ export async function discoverMetadata (settings: MetadataSettings, dispatcher: 
   let current = await askPatiently()
   let askedAt = clock()
 
-  /** A try takes half of what is left at most, so that one which hangs leaves time for others. */
+  /** A try takes half of what is left at most, so that one which hangs leaves time for others. There is none that has not as long as the pause before it. */
   async function askPatiently (): Promise<AuthorizationServer> {
     const end = performance.now() + patience * 1000
     const left = (): number => (end - performance.now()) / 1000
@@ -46,7 +60,7 @@ export async function discoverMetadata (settings: MetadataSettings, dispatcher: 
       try {
         return await ask(Math.min(requestTimeout, Math.ceil(left() * 500) / 1000), false)
       } catch (error) {
-        if (!(error instanceof DiscoveryError && error.isPassing) || left() <= next) throw failed(error)
+        if (!(error instanceof DiscoveryError && error.isPassing) || left() <= 2 * next) throw failed(error)
         if (next === FIRST_PAUSE) log.warn({ err: failed(error) }, `The metadata could not be discovered yet; it is asked for again, for ${Math.round(left())} s`)
         await pause(next * 1000)
       }

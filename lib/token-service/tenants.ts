@@ -6,7 +6,7 @@ import { isRecord } from '../tokens/record.ts'
 
 /*
  * Entra ID for several tenants: the metadata has a place in its issuer, in which each id_token has its tenant, `tid`
- * (https://learn.microsoft.com/entra/identity-platform/access-tokens#multitenant-applications).
+ * (https://learn.microsoft.com/entra/identity-platform/access-tokens#multi-tenant-applications).
  */
 
 /** What stands in that place under an address that is no tenant's own; the one of all personal accounts is known. */
