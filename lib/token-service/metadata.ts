@@ -52,7 +52,7 @@ async function discoverMetadata (settings: CheckedOptions, dispatcher: Dispatche
   let current = await askPatiently()
   let askedAt = clock()
 
-  /** A try takes half of what is left at most, so that one which hangs leaves time for others. There is none that has not as long as the pause before it. */
+  /** A try takes half of what is left at most, so that one which hangs leaves time for others, and at least half of the pause before it. */
   async function askPatiently (): Promise<AuthorizationServer> {
     const end = performance.now() + patience * 1000
     const left = (): number => (end - performance.now()) / 1000
