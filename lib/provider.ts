@@ -141,11 +141,9 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
 
 /** The app's store, or one of our own for each provider. */
 async function decorateTokenStore (fastify: FastifyInstance, options: CheckedOptions, registry: Registry): Promise<void> {
-  if (hasStoreOfApp(fastify, registry)) {
-    const problem = storeProblem(fastify.tokenStore)
-    if (problem !== undefined) throw new InvalidOptions(problem)
-    return
-  }
+  const problem = hasStoreOfApp(fastify, registry) ? storeProblem(fastify.tokenStore) : undefined
+  if (problem !== undefined) throw new InvalidOptions(problem)
+  if (hasStoreOfApp(fastify, registry)) return
   if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', registry.store)
   registry.stores.set(options.name, await ownStore(fastify, options))
 }
