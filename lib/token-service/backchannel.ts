@@ -3,9 +3,11 @@ import { hasCode, InvalidOptions } from '../errors.ts'
 import { isDispatcher } from '../options/check.ts'
 import type { Options } from '../options/schema.ts'
 import { CertificateAgent } from './certificate-agent.ts'
+import { checkDispatcher } from './check-dispatcher.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
+import { decoded } from './content-coding.ts'
 
-/** No honest answer of a token service is larger. */
+/** No honest answer of a token service is larger, once it is decoded. */
 const MAX_ANSWER_BYTES = 1_048_576
 
 /** Time-outs of the single steps, in milliseconds as undici wants them; the deadline of the whole is `requestTimeout`. */
@@ -36,11 +38,12 @@ export interface BackchannelRequest {
  * The app's own dispatcher; or a pool to the token service, with time-outs of its own unless the options say otherwise, and
  * with the client's certificate where that authenticates it.
  *
- * @throws FST_TOKEN_INVALID_OPTIONS for what undici does not take, and for a certificate that nobody would present.
+ * @throws FST_TOKEN_INVALID_OPTIONS for what undici does not take, a dispatcher of an undici before 7, and a certificate that nobody would present.
  */
 export function createBackchannel (options: Options['backchannel'], mutualTls: ClientAuthentication['mutualTls']): Dispatcher {
   const certificate = mutualTls?.certificate
   if (isDispatcher(options)) {
+    checkDispatcher(options)
     if (certificate === undefined) return options
     throw new InvalidOptions('the certificate of tlsClientAuth cannot be given to the app\'s own backchannel: let that present it, and call tlsClientAuth() without one')
   }
@@ -56,7 +59,7 @@ export function createBackchannel (options: Options['backchannel'], mutualTls: C
 
 /**
  * One call to the token service: pooled, with a deadline for all of it, no redirects followed, and an answer of at most
- * 1 MiB. The body is read before anybody judges the answer, so that nothing depends on a connection any more.
+ * 1 MiB. The body is read and decoded before anybody judges the answer, so that nothing depends on a connection any more.
  *
  * @throws BackchannelError where no whole answer came.
  */
@@ -71,7 +74,7 @@ export async function callBackchannel (dispatcher: Dispatcher, timeout: number, 
       // Never AbortSignal.any: in Node.js 20 the garbage collector takes the time-outs of its parts away.
       signal: signal ?? AbortSignal.timeout(Math.ceil(timeout * 1000))
     })
-    const content = await readAtMost(answer.body)
+    const content = await decoded(await readAtMost(answer.body), MAX_ANSWER_BYTES, answer.headers['content-encoding'])
     return new Response(content.length > 0 ? content : null, { status: answer.statusCode, headers: flatten(answer.headers) })
   } catch (error) {
     throw new BackchannelError(`No answer from ${new URL(url).origin}: ${reasonOf(error, timeout)}`, sent, withoutAnswer(error))

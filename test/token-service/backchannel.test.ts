@@ -1,8 +1,10 @@
 import { createServer } from 'node:net'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { inspect } from 'node:util'
 import { test, type Test } from 'tap'
-import { Agent, type Dispatcher, request } from 'undici'
+import { Agent, type Dispatcher, MockAgent, request } from 'undici'
+import undici5 from 'undici5'
+import undici6 from 'undici6'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import type { Browser } from '../support/browser.ts'
@@ -236,6 +238,32 @@ test('options that no undici Agent takes fail the boot', async (t) => {
   const server = await startAuthorizationServer()
   t.teardown(() => server.close())
   await t.rejects(startApp(t, server, JSON.parse('{ "backchannel": { "connect": 5 } }')), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /backchannel is not what an undici Agent takes/ })
+})
+
+test('F28 a dispatcher of an undici before 7, or none of any undici, fails the boot, by option and by decorator', async (t) => {
+  const server = await startAuthorizationServer()
+  t.teardown(() => server.close())
+  const issuer = { issuer: undefined, metadata: { issuer: server.issuer, token_endpoint: `${server.issuer}/token` } }
+  const agents = { 5: new undici5.Agent(), '5, a pool': new undici5.Pool(server.issuer), 6: new undici6.Agent(), '6, a pool': new undici6.Pool(server.issuer), '6, a mock': new undici6.MockAgent(), none: { dispatch: () => true } }
+  for (const [title, foreign] of Object.entries<Dispatcher>(Object(agents))) {
+    const refused = { code: 'FST_TOKEN_INVALID_OPTIONS', message: /backchannel is no Dispatcher of undici 7 or later/, cause: Error }
+    await t.rejects(startApp(t, server, { ...issuer, backchannel: foreign }), refused, `undici ${title}`)
+    await t.rejects(startApp(t, server, { ...issuer, before: (app) => app.decorate('backchannel', foreign) }), refused, `undici ${title}, decorated`)
+  }
+  t.equal(server.connections, 0)
+})
+
+test('F28 a dispatcher of another copy of undici 7, composed or a mock, is taken', async (t) => {
+  const server = await start(t)
+  // As a class of its own: not instanceof the Dispatcher that lib imports.
+  const foreignOf = (dispatcher: Dispatcher) => Object.setPrototypeOf({ dispatch: dispatcher.dispatch.bind(dispatcher), compose: dispatcher.compose }, EventEmitter.prototype)
+  const mock = new MockAgent()
+  mock.disableNetConnect()
+  const agent = watchedAgent(t)
+  const metadata = { issuer: server.issuer, token_endpoint: `${server.issuer}/token` }
+  await startApp(t, server, { issuer: undefined, metadata, backchannel: foreignOf(mock) })
+  const test = await startApp(t, server, { backchannel: foreignOf(agent.compose((dispatch) => (options, handler) => dispatch(options, handler))) })
+  t.equal(await refreshAt(test, await test.login(), '/token'), 200)
 })
 
 test('R14 an answer that is no HTTP is in no error, nor in its causes', async (t) => {

@@ -26,6 +26,15 @@ export const headersThenSilence: Delivery = (response, answer) => {
   response.flushHeaders()
 }
 
+/** The body as these bytes, whatever they are, and with these headers. */
+export function encoded (encode: (body: Buffer) => Buffer, headers: Record<string, string>): Delivery {
+  return (response, { status, headers: others, body }) => {
+    const bytes = encode(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)))
+    response.writeHead(status, { ...others, 'content-type': 'application/json', 'content-length': bytes.length, ...headers })
+    response.end(bytes)
+  }
+}
+
 /** A byte now and then: never idle, and never done in time. */
 export function drip (milliseconds: number): Delivery {
   return (response, answer) => {

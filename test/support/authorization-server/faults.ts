@@ -1,5 +1,5 @@
 import { decodeJwt, type JWTPayload } from 'jose'
-import { drip, headersThenSilence, reset, silence, type Answer } from './answer.ts'
+import { drip, encoded, headersThenSilence, reset, silence, type Answer } from './answer.ts'
 import type { Fault } from './fault-queue.ts'
 
 type Headers = Record<string, string>
@@ -16,6 +16,9 @@ export const faults = {
   headersThenSilence: (): Fault => ({ deliver: headersThenSilence }),
   /** Processed, and the answer comes a byte at a time. */
   drip: (milliseconds = 10): Fault => ({ deliver: drip(milliseconds) }),
+
+  /** Processed, and the answer is sent in a content coding, done by this function. */
+  coded: (coding: string, encode: (body: Buffer) => Buffer): Fault => ({ deliver: encoded(encode, { 'content-encoding': coding }) }),
 
   /** Any answer, without processing. */
   answer: (status: number, body: object | string = '', headers: Headers = {}): Fault => ({ instead: () => ({ status, body, headers }) }),
