@@ -84,4 +84,4 @@ export type { AccessToken, JsonWebKey, TokenSet } from './tokens/token-set.ts'
 
 // What the app is told, and may have a say in.
 export type { FailureClass, RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './tokens/events.ts'
-export type { EditableRequest, OutgoingRequest } from './tokens/outgoing-request.ts'
+export type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from './tokens/outgoing-request.ts'

@@ -86,7 +86,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const metadata = await metadataOf(options, dispatcher, fastify)
   const requestsOf = (clientId: string, clientAuthentication: ClientAuthentication) => {
     warnIfUnlisted(clientAuthentication, metadata(), clientId, log)
-    return new ProviderRequests({ ...options, metadata, clientId, clientAuthentication })
+    return new ProviderRequests({ ...options, metadata, clientId, clientAuthentication, log })
   }
   const requests = requestsOf(clientId, clientAuthentication)
   const tokenService = new TokenService(requests, options)

@@ -4,7 +4,7 @@ import { type Static, type TNumber, type TSchema, Type } from 'typebox'
 import type { Agent, Dispatcher } from 'undici'
 import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from '../tokens/events.ts'
 import type { ExtraParameters } from '../tokens/extra-parameters.ts'
-import type { EditableRequest, OutgoingRequest } from '../tokens/outgoing-request.ts'
+import type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from '../tokens/outgoing-request.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 
 /*
@@ -97,6 +97,7 @@ export const OptionsSchema = Type.Object({
   parameters: Type.Optional(Parameters),
   headers: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Headers of the app\'s own for all requests to the token service.' })),
   tokenRequest: Type.Optional(callback<(request: EditableRequest) => unknown>({ description: 'Sees each request to the token service before the client is authenticated, and may change its `parameters` and `headers`; no credentials are in them. Where it throws, nothing is sent.' })),
+  tokenResponse: Type.Optional(callback<(answer: ProviderAnswer) => MendedAnswer | undefined | Promise<MendedAnswer | undefined>>({ description: 'Sees each answer of the token service before it is judged, **tokens included**, and gives the `status` and `body` to judge in its place: for providers that nest their tokens, or have error codes of their own. It has `requestTimeout` for that. Where it throws, the answer is not used, and only its refresh token is kept. See docs/providers.md.' })),
   name: Type.String({ default: 'default', pattern: '^[A-Za-z0-9_-]+$', description: 'The name of the provider; needed from the second registration on.' }),
   session: Session,
   refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),

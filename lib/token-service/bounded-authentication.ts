@@ -1,8 +1,8 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import type { ClientAuth } from 'oauth4webapi'
 import { hasCode } from '../errors.ts'
 import { BackchannelError } from './backchannel.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
+import { within } from './within.ts'
 
 /**
  * Client authentication as a part of a call: what fails in it, or never ends, has sent nothing and spent nothing.
@@ -12,20 +12,12 @@ import type { ClientAuthentication } from './client-authentication.ts'
  */
 export function boundedAuthentication (authentication: ClientAuthentication, timeout: number): ClientAuthentication {
   const bounded: ClientAuth = async (...request) => {
-    const done = new AbortController()
     try {
-      await Promise.race([authentication(...request), expire(timeout, done.signal)])
+      await within(timeout, 'clientAuthentication, or tokenRequest or parameters before it,', () => authentication(...request))
     } catch (error) {
       if (hasCode(error)) throw error
       throw new BackchannelError('Nothing was sent to the token service: the client could not authenticate, see the cause', false, error)
-    } finally {
-      done.abort()
     }
   }
   return Object.assign(bounded, { ...authentication })
-}
-
-async function expire (timeout: number, signal: AbortSignal): Promise<never> {
-  await pause(timeout * 1000, undefined, { signal })
-  throw new Error(`clientAuthentication, or tokenRequest or parameters before it, took longer than ${timeout} s`)
 }

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { type AuthorizationServer, type Client, type ClientAuth, ClientSecretBasic, ClientSecretPost, clockSkew, None, TlsClientAuth } from 'oauth4webapi'
+import { type AuthorizationServer, type Client, type ClientAuth, ClientSecretPost, clockSkew, None, TlsClientAuth } from 'oauth4webapi'
 import { InvalidOptions } from '../errors.ts'
 import type { Options } from '../options/schema.ts'
 import { assertUnexpired, checkCertificate, type ClientCertificate } from './client-certificate.ts'
@@ -26,7 +26,7 @@ export interface ClientAuthentication {
  * @see RFC 6749 §2.3.1
  */
 export function clientSecretBasic (clientSecret: Current<string>): ClientAuthentication {
-  return authenticateBy('client_secret_basic', clientSecret, (secret) => ClientSecretBasic(present(secret)))
+  return authenticateBy('client_secret_basic', clientSecret, (secret) => basic(present(secret)))
 }
 
 /**
@@ -93,6 +93,14 @@ export function authenticateBy<Value extends object | string> (method: string, v
     await authentication(...request)
   }
   return Object.assign(authenticate, { methods: [method] })
+}
+
+/** The credentials are form-encoded as the URL standard has it, which leaves `*-._` as they are: so services take them, too, that decode nothing. */
+function basic (clientSecret: string): ClientAuth {
+  return (_server, { client_id: clientId }, _body, headers) => {
+    const credentials = new URLSearchParams([[clientId, clientSecret]]).toString().replace('=', ':')
+    headers.set('authorization', `Basic ${Buffer.from(credentials).toString('base64')}`)
+  }
 }
 
 /** Seconds since the epoch, by the clock of the option. */

@@ -8,6 +8,9 @@ import { AnswerError } from './token-response.ts'
 /** Servers whose nonces are remembered: the token service, and the APIs that proofs are made for. */
 const MAX_ORIGINS = 1000
 
+/** A request is sent again so often where the server wants another nonce each time. */
+const MAX_RETRIES = 3
+
 /** What a proof is for. */
 export interface ProofRequest {
   /** The method of the request: `GET`. */
@@ -24,13 +27,16 @@ export interface ProofRequest {
 export class Dpop {
   readonly #nonces = new LRUCache<string, string>({ max: MAX_ORIGINS })
 
-  /** What oauth4webapi makes proofs with. Keys are imported for each use: none outlives its session in memory. */
+  /**
+   * What oauth4webapi makes proofs with, for one request and its retries: these hold the nonce of the very answer that asked
+   * for it, whatever others were given meanwhile. Keys are imported for each use: none outlives its session in memory.
+   */
   async handle (key: JsonWebKey, client: oauth.Client): Promise<oauth.DPoPHandle> {
     return oauth.DPoP(client, await importKeyPair(key), {
       [oauth.modifyAssertion]: (header, claims) => {
         // RFC 9864 has renamed it to Ed25519, and many servers know only the old name.
         if (key.alg === 'EdDSA') header.alg = key.alg
-        claims.nonce = this.#nonces.get(new URL(String(claims.htu)).origin)
+        claims.nonce ??= this.#nonces.get(new URL(String(claims.htu)).origin)
       }
     })
   }
@@ -75,15 +81,21 @@ export async function thumbprintOf (key: JsonWebKey): Promise<string> {
 }
 
 /**
- * Asks, and asks once more where the server wants its nonce in the proof: it has looked at nothing else then, and spent
+ * Asks, and asks again as long as the server wants another nonce in the proof: it has looked at nothing else then, and spent
  * nothing (RFC 9449 §8). What is sent again is made anew, the client's assertion included (RFC 7523 §3: its `jti` is used once).
+ *
+ * @param lastNonce - that of the last answer.
  */
-export async function askWithNonce<Answer> (ask: () => Promise<Answer>): Promise<Answer> {
-  try {
-    return await ask()
-  } catch (error) {
-    if (!(error instanceof AnswerError && error.error === 'use_dpop_nonce')) throw error
-    return await ask()
+export async function askWithNonce<Answer> (ask: () => Promise<Answer>, lastNonce: () => string | null): Promise<Answer> {
+  let used: string | null = null
+  for (let retries = 0; ; retries++) {
+    try {
+      return await ask()
+    } catch (error) {
+      const wanted = lastNonce()
+      if (!(error instanceof AnswerError && error.error === 'use_dpop_nonce') || wanted === null || wanted === used || retries === MAX_RETRIES) throw error
+      used = wanted
+    }
   }
 }
 

@@ -1,11 +1,13 @@
 import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
 import { firstTokenSet } from '../tokens/from-response.ts'
+import { isExpired } from '../tokens/lifetime.ts'
 import type { JsonWebKey, TokenSet } from '../tokens/token-set.ts'
 import { askedFor } from '../tokens/token-wish.ts'
 import type { ProviderRequests } from './provider-requests.ts'
+import { judgeAnswer } from './judge.ts'
 import { mayLogIn, serverNamed } from './tenants.ts'
-import { judgeAnswer } from './token-response.ts'
+import { AnswerError } from './token-response.ts'
 
 /** What came back to the callback of the login, and what it must match. */
 export interface Callback {
@@ -44,9 +46,14 @@ export class LoginRequests {
     const idTokenChecks = nonce === undefined ? {} : { expectedNonce: nonce, requireIdToken: true }
     const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
       (parties, options) => oauth.authorizationCodeGrantRequest(...parties, code, redirectUri, codeVerifier, { ...options, additionalParameters: askedFor({ resource }) }),
-      (server, client, answer) => oauth.processAuthorizationCodeResponse(server, client, answer, idTokenChecks))
+      (server, client, answer) => oauth.processAuthorizationCodeResponse(server, client, answer, idTokenChecks),
+      { idToken: nonce === undefined ? 'byProduct' : 'required' })
     if (!mayLogIn(this.#tenants, response.id_token)) throw new Error('this account is of a tenant that may not log in here: it is not listed in tenants')
-    return firstTokenSet(response, { ...reading, requested: { resource, scope }, dpopKey })
+    const tokens = firstTokenSet(response, { ...reading, requested: { resource, scope }, dpopKey })
+    if (tokens.refreshToken === undefined && tokens.accessTokens.some((token) => isExpired(token, token.issuedAt))) {
+      throw new AnswerError('the access token has no lifetime, and there is no refresh token', { status: 200 })
+    }
+    return tokens
   }
 
   /**
@@ -56,9 +63,10 @@ export class LoginRequests {
    * @throws BackchannelError, AnswerError
    */
   async pushAuthorization (parameters: URLSearchParams, dpopKey: JsonWebKey | undefined, dispatcher: Dispatcher): Promise<string> {
-    const { request_uri: requestUri } = await this.#requests.ask({ dpopKey, dispatcher }, async ([server, client, authentication], options) =>
-      await judgeAnswer(await oauth.pushedAuthorizationRequest(server, client, authentication, parameters, options),
-        (answer) => oauth.processPushedAuthorizationResponse(server, client, answer), 201))
+    const { server, client } = this.#requests
+    const { request_uri: requestUri } = await this.#requests.ask({ dpopKey, dispatcher },
+      (parties, options) => oauth.pushedAuthorizationRequest(...parties, parameters, options),
+      (success) => judgeAnswer(success, (answer) => oauth.processPushedAuthorizationResponse(server, client, answer), 201))
     return requestUri
   }
 }

@@ -1,16 +1,23 @@
+import type { FastifyBaseLogger } from 'fastify'
 import * as oauth from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
 import type { JsonWebKey } from '../tokens/token-set.ts'
+import type { Options } from '../options/schema.ts'
 import type { Reading, TokenResponse } from '../tokens/from-response.ts'
-import { callBackchannel } from './backchannel.ts'
+import { outgoingRequest } from '../tokens/outgoing-request.ts'
+import type { Dropped } from '../tokens/token-answer.ts'
+import { type BackchannelRequest, callBackchannel } from './backchannel.ts'
 import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { askWithNonce, Dpop, type ProofRequest } from './dpop.ts'
 import { over } from './discovery.ts'
+import { type Expected, judgeTokens, type Success } from './judge.ts'
+import { mendedAnswer } from './mended-answer.ts'
 import type { Metadata } from './metadata.ts'
 import { type Preparation, preparedAuthentication } from './prepared-authentication.ts'
+import { secretsOf } from './secrets.ts'
 import { serverOfTenant } from './tenants.ts'
-import { judgeTokenResponse } from './token-response.ts'
+import { readAnswer } from './token-response.ts'
 
 /** Seconds. */
 const PROBE_TIMEOUT = 1
@@ -24,7 +31,9 @@ export interface ProviderSettings extends Preparation {
   /** Seconds that the clocks of the provider and of this machine may differ when an id_token is checked. */
   readonly clockTolerance: number
   readonly defaultExpiresIn?: number | undefined
+  readonly tokenResponse?: Options['tokenResponse']
   readonly clock: () => number
+  readonly log: Pick<FastifyBaseLogger, 'warn'>
 }
 
 /** By what means a request is sent. */
@@ -43,6 +52,7 @@ type Process = (server: oauth.AuthorizationServer, client: oauth.Client, answer:
 /** The requests of one client to its provider: who takes part, by which means they go, and what of an answer is taken. */
 export class ProviderRequests {
   readonly #settings: ProviderSettings
+  readonly #warned = new Set<string>()
   readonly #authentication: ClientAuthentication
   readonly #dpop = new Dpop()
 
@@ -88,20 +98,40 @@ export class ProviderRequests {
    *
    * @throws BackchannelError, AnswerError
    */
-  async tokens (means: Means, send: Send, process: Process): Promise<[TokenResponse, Reading]> {
-    const reading = this.reading()
+  async tokens (means: Means, send: Send, process: Process, expected: Omit<Expected, 'tokenType'>): Promise<[TokenResponse, Reading]> {
     const { server, client } = this
-    const response = await this.ask(means, async (parties, options) =>
-      await judgeTokenResponse(await send(parties, options), async (answer) => await process(await serverOfTenant(server, answer), client, answer), means.dpopKey ? 'DPoP' : 'Bearer'))
-    return [response, reading]
+    const tokenType = means.dpopKey ? 'DPoP' : 'Bearer'
+    const reading = this.reading()
+    return await this.ask(means, send, async (success) => {
+      const { response, dropped } = await judgeTokens(success, async (answer) => await process(await serverOfTenant(server, answer), client, answer), { ...expected, tokenType })
+      this.sayDropped(dropped)
+      const answeredAt = Date.parse(success.headers.get('date') ?? '') / 1000
+      return [response, { ...reading, ...(Number.isFinite(answeredAt) && { answeredAt }) }]
+    })
   }
 
-  /** Asks for anything; with a proof, once more where the server wants its nonce in that (RFC 9449 §8). */
-  async ask<Result> ({ dpopKey, dispatcher }: Means, ask: (parties: Parties, options: oauth.TokenEndpointRequestOptions) => Promise<Result>): Promise<Result> {
+  /** Asks for anything; with a proof, again where the server wants its nonce in that (RFC 9449 §8). */
+  async ask<Result> ({ dpopKey, dispatcher }: Means, send: Send, judge: (success: Success & { readonly headers: Headers }) => Promise<Result>): Promise<Result> {
     const { server, client } = this
-    const options = { ...this.#over(dispatcher), ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, client) }) }
-    const once = async () => await ask([server, client, this.#authentication], options)
-    return await (dpopKey ? askWithNonce(once) : once())
+    const { requestTimeout, tokenResponse } = this.#settings
+    let sent: BackchannelRequest = { method: 'POST', headers: {} }
+    let nonce: string | null = null
+    const options = {
+      ...over(async (url, request) => {
+        sent = request
+        const response = await callBackchannel(dispatcher, requestTimeout, url, request)
+        nonce = response.headers.get('dpop-nonce')
+        this.#dpop.keepNonce(new URL(url), nonce)
+        return response
+      }),
+      ...(dpopKey && { DPoP: await this.#dpop.handle(dpopKey, client) })
+    }
+    const once = async () => {
+      const response = await send([server, client, this.#authentication], options)
+      const answer = await mendedAnswer(response, outgoingRequest(server, client, new URLSearchParams(String(sent.body ?? ''))), tokenResponse, requestTimeout)
+      return await judge({ ...answer, body: readAnswer(answer, secretsOf(sent)) })
+    }
+    return await (dpopKey ? askWithNonce(once, () => nonce) : once())
   }
 
   /**
@@ -119,11 +149,16 @@ export class ProviderRequests {
     return { issuedAt: clock(), ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }
   }
 
-  #over (dispatcher: Dispatcher) {
-    return over(async (url, request) => {
-      const response = await callBackchannel(dispatcher, this.#settings.requestTimeout, url, request)
-      this.#dpop.keepNonce(new URL(url), response.headers.get('dpop-nonce'))
-      return response
-    })
+  /** What is left out of answers is said once for each member. */
+  sayDropped (dropped: readonly Dropped[]): void {
+    for (const { member, problem } of dropped) {
+      this.warnOnce(member, { member, problem }, `The token service gives ${member} in a form that cannot be used: it is left out, and the tokens count`)
+    }
+  }
+
+  warnOnce (kind: string, details: object, message: string): void {
+    if (this.#warned.has(kind)) return
+    this.#warned.add(kind)
+    this.#settings.log.warn({ clientId: this.#settings.clientId, ...details }, message)
   }
 }

@@ -5,11 +5,11 @@ import type { DpopAlgorithm } from '../options/schema.ts'
 import type { Revocable } from '../tokens/revocation.ts'
 import type { AccessToken, JsonWebKey, TokenSet } from '../tokens/token-set.ts'
 import { firstTokenSet, nextTokenSet, readAccessToken, type TokenResponse } from '../tokens/from-response.ts'
-import { isSameIdentity } from '../tokens/identity.ts'
+import { readTokenAnswer, tokenProblem } from '../tokens/token-answer.ts'
 import { askedFor, type TokenWish } from '../tokens/token-wish.ts'
 import { checkDpopKey, generateDpopKey, type ProofRequest } from './dpop.ts'
 import type { ProviderRequests, ProviderSettings } from './provider-requests.ts'
-import { AnswerError, readAnswer } from './token-response.ts'
+import { AnswerError } from './token-response.ts'
 
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
@@ -18,13 +18,13 @@ export interface TokenServiceSettings extends Pick<ProviderSettings, 'requestTim
   readonly dpop?: { readonly alg: DpopAlgorithm } | undefined
 }
 
-/** An access token of a session that is to be exchanged, and the token set it is in. */
+/** What is exchanged, and the token set it is in. */
 export interface Subject {
   readonly tokens: TokenSet
   readonly token: AccessToken
 }
 
-/** The token service: a method per grant. Every call goes over the dispatcher it is given, with one deadline. */
+/** A method per grant. Every call goes over the dispatcher it is given, with one deadline. */
 export class TokenService {
   readonly #requests: ProviderRequests
   readonly #settings: TokenServiceSettings
@@ -45,31 +45,34 @@ export class TokenService {
    *
    * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_NO_DPOP_KEY
    */
-  async adopt (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
-    if (typeof response.access_token !== 'string' || response.access_token === '') throw new ServiceBadResponse('it has no access_token')
-    const tokenType = String(response.token_type).toLowerCase()
-    if (tokenType === 'dpop' && dpopKey === undefined) throw new NoDpopKey('the tokens are bound to one. Give it, as a private JSON Web Key: save(response, { dpopKey })')
+  async adopt (given: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
+    const { answer, dropped } = readTokenAnswer(given)
+    const { access_token: accessToken } = answer
+    if (typeof accessToken !== 'string') throw new ServiceBadResponse('it has no access_token')
+    const type = String(answer.token_type)
+    if (type.toLowerCase() === 'dpop' && dpopKey === undefined) throw new NoDpopKey('the tokens are bound to one. Give it, as a private JSON Web Key: save(response, { dpopKey })')
     const expected = dpopKey ?? this.#settings.dpop ? 'DPoP' : 'Bearer'
-    if (tokenType !== expected.toLowerCase()) throw new ServiceBadResponse(`its token_type is not ${expected}`)
+    if (type.toLowerCase() !== expected.toLowerCase()) throw new ServiceBadResponse(`its token_type is not ${expected}`)
+    const problem = tokenProblem(answer)
+    if (problem !== undefined) throw new ServiceBadResponse(problem)
     if (dpopKey !== undefined) await checkDpopKey(dpopKey)
-    return firstTokenSet(response, { ...this.#requests.reading(), dpopKey })
+    this.#requests.sayDropped(dropped)
+    return firstTokenSet({ ...answer, access_token: accessToken, token_type: type }, { ...this.#requests.reading(), dpopKey })
   }
 
   /**
    * Spends the refresh token of a session (RFC 6749 §6), and gives the successor of its token set. A session keeps the key
-   * that it has; one from before the option `dpop` gets its own here.
+   * that it has; one from before the option `dpop` has none, and stays a Bearer session until its next login.
    *
    * @throws BackchannelError, AnswerError
    */
   async refresh (previous: TokenSet & { refreshToken: string }, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
-    const dpopKey = previous.dpopKey ?? await this.#newDpopKey()
+    const { dpopKey, identity, refreshToken } = previous
+    if (this.#settings.dpop && !dpopKey) this.#requests.warnOnce('dpop', {}, 'A session from before the option dpop is refreshed without a proof: its tokens are Bearer tokens until its next login')
     const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
-      (parties, options) => oauth.refreshTokenGrantRequest(...parties, previous.refreshToken, { ...options, additionalParameters: askedFor(wish) }),
-      oauth.processRefreshTokenResponse)
-    if (!isSameIdentity(previous.identity, response.id_token)) {
-      throw new AnswerError('the id_token is of another identity than the session', { status: 200, wrongIdentity: true, refreshToken: response.refresh_token })
-    }
-    return nextTokenSet({ ...previous, ...(dpopKey && { dpopKey }) }, response, reading, wish)
+      (parties, options) => oauth.refreshTokenGrantRequest(...parties, refreshToken, { ...options, additionalParameters: askedFor(wish) }),
+      oauth.processRefreshTokenResponse, { idToken: 'byProduct', identity })
+    return nextTokenSet(previous, response, reading, wish)
   }
 
   /**
@@ -80,7 +83,7 @@ export class TokenService {
   async clientCredentials (wish: TokenWish, parameters: Readonly<Record<string, string>> | undefined, dispatcher: Dispatcher): Promise<AccessToken> {
     const [response, reading] = await this.#requests.tokens({ dpopKey: await this.clientKey(), dispatcher },
       (parties, options) => oauth.clientCredentialsGrantRequest(...parties, { ...parameters, ...askedFor(wish) }, options),
-      oauth.processClientCredentialsResponse)
+      oauth.processClientCredentialsResponse, { idToken: 'byProduct' })
     return readAccessToken(response, reading, wish)
   }
 
@@ -97,7 +100,7 @@ export class TokenService {
         const result = await oauth.processGenericTokenEndpointResponse(server, client, answer)
         if (typeof result.issued_token_type !== 'string') throw new Error('the issued_token_type is missing')
         return result
-      })
+      }, { idToken: 'byProduct' })
     return readAccessToken(response, reading, askedFor(Object.fromEntries(parameters)))
   }
 
@@ -112,8 +115,9 @@ export class TokenService {
     const signal = AbortSignal.timeout(Math.ceil(this.#settings.requestTimeout * 1000))
     for (const { token, hint } of tokens) {
       try {
-        await this.#requests.ask({ dispatcher }, async (parties, options) =>
-          await readAnswer(await oauth.revocationRequest(...parties, token, { ...options, signal, additionalParameters: { token_type_hint: hint } })))
+        await this.#requests.ask({ dispatcher },
+          (parties, options) => oauth.revocationRequest(...parties, token, { ...options, signal, additionalParameters: { token_type_hint: hint } }),
+          async () => undefined)
       } catch (error) {
         if (hint === 'access_token' && error instanceof AnswerError && error.error === 'unsupported_token_type') return
         throw error
@@ -127,7 +131,7 @@ export class TokenService {
    * @throws FST_TOKEN_NO_DPOP_KEY, FST_TOKEN_INVALID_PARAMETERS
    */
   async proof (dpopKey: JsonWebKey | undefined, request: ProofRequest & { accessToken: string }): Promise<string> {
-    if (dpopKey === undefined) throw new NoDpopKey('the access token is a Bearer token. Set the option dpop, and log in again or refresh')
+    if (dpopKey === undefined) throw new NoDpopKey('the access token is a Bearer token. Set the option dpop, and log in again')
     return await this.#requests.proof(dpopKey, request)
   }
 

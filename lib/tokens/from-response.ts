@@ -20,6 +20,8 @@ export interface Reading {
   readonly issuedAt: number
   /** Seconds, for answers without `expires_in` whose token has no `exp`. */
   readonly defaultExpiresIn?: number
+  /** Seconds since the epoch when it was sent, by the clock of the service (`Date`, RFC 9110 §6.6.1). */
+  readonly answeredAt?: number
 }
 
 /** The token set of a fresh login. */
@@ -69,24 +71,26 @@ function readIdToken ({ id_token: idToken }: TokenResponse): Pick<TokenSet, 'idT
 }
 
 /** The access token of an answer, and what it was asked for with: that is what it is for, where the answer does not say (RFC 6749 §5.1). */
-export function readAccessToken (response: TokenResponse, { issuedAt, defaultExpiresIn }: Reading, { resource, scope }: TokenWish): AccessToken {
+export function readAccessToken (response: TokenResponse, reading: Reading, { resource, scope }: TokenWish): AccessToken {
   const grantedScope = response.scope ?? scope
-  const expiresAt = readExpiry(response, issuedAt, defaultExpiresIn)
+  const lifetime = lifetimeOf(response, reading)
+  const { issuedAt } = reading
   return {
     accessToken: response.access_token,
     tokenType: response.token_type.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer',
     issuedAt,
     generation: 0,
-    ...(expiresAt !== undefined && { expiresAt }),
+    ...(lifetime !== undefined && { expiresAt: issuedAt + Math.max(0, lifetime) }),
     ...(grantedScope && { scope: grantedScope }),
     ...(resource && { resource })
   }
 }
 
-function readExpiry (response: TokenResponse, issuedAt: number, defaultExpiresIn: number | undefined): number | undefined {
-  const expiresIn = Number(response.expires_in ?? NaN)
-  if (Number.isFinite(expiresIn)) return issuedAt + Math.max(0, expiresIn)
-  const exp = readClaims(response.access_token)?.exp
-  if (typeof exp === 'number') return exp
-  return defaultExpiresIn === undefined ? undefined : issuedAt + defaultExpiresIn
+/** Seconds. What a JWT says counts by the clock that it was made with: that of this machine may be wrong. */
+function lifetimeOf ({ expires_in: expiresIn, access_token: accessToken }: TokenResponse, { answeredAt, defaultExpiresIn }: Reading): number | undefined {
+  const told = Number(expiresIn ?? NaN)
+  if (Number.isFinite(told)) return told
+  const { exp, iat } = readClaims(accessToken) ?? {}
+  const madeAt = answeredAt ?? iat
+  return typeof exp === 'number' && typeof madeAt === 'number' ? exp - madeAt : defaultExpiresIn
 }

@@ -11,11 +11,14 @@ export function identityOf (idToken: string): Identity | undefined {
   return claims && Object.fromEntries(IDENTITY_CLAIMS.flatMap((claim) => claim in claims ? [[claim, claims[claim]]] : []))
 }
 
-/** Whether a refreshed id_token, if there is one, is of the same issuer, subject, audience and authorized party, and of the same nonce if it has one (OpenID Connect Core §12.2). */
+/**
+ * Whether a refreshed id_token, if there is one, is of the same issuer, subject, audience and authorized party, and of the
+ * same nonce if it has one (OpenID Connect Core §12.2). What names no subject, or is no JWT, is of nobody else.
+ */
 export function isSameIdentity (before: Identity | undefined, refreshed: string | undefined): boolean {
-  if (before === undefined || refreshed === undefined) return true
-  const after = readClaims(refreshed) ?? {}
-  return IDENTITY_CLAIMS.every((claim) => inOrder(before[claim]) === inOrder(after[claim]) || (claim === 'nonce' && after.nonce === undefined))
+  const after = refreshed === undefined ? undefined : readClaims(refreshed)
+  if (before === undefined || after === undefined) return true
+  return IDENTITY_CLAIMS.every((claim) => inOrder(before[claim]) === inOrder(after[claim]) || (claim !== 'azp' && after[claim] === undefined))
 }
 
 /** Audiences come in any order. */

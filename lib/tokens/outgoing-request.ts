@@ -19,6 +19,21 @@ export interface EditableRequest extends OutgoingRequest {
   readonly headers: Headers
 }
 
+/** The answer to it, as the hook `tokenResponse` sees it. */
+export interface ProviderAnswer extends OutgoingRequest {
+  readonly status: number
+  readonly headers: Headers
+  /** The parsed JSON; the text where it is none. Tokens are in it. */
+  readonly body: unknown
+}
+
+/** What that hook makes of it; what is left out stays as it came. */
+export interface MendedAnswer {
+  readonly status?: number
+  /** An RFC 6749 token response or error, as an object. */
+  readonly body?: unknown
+}
+
 /** What a request is for shows in its body: RFC 6749 §4 wants a `grant_type`, RFC 7009 §2.1 a `token`, and RFC 9126 neither. */
 export function outgoingRequest (server: AuthorizationServer, { client_id: clientId, use_mtls_endpoint_aliases: aliased }: Client, body: URLSearchParams): OutgoingRequest {
   const { issuer } = server

@@ -26,6 +26,8 @@ export interface Bench {
   loginRequests: LoginRequests
   dispatcher: Agent
   clock: { now: number }
+  /** What was warned of, as it was logged. */
+  warnings: unknown[]
   session (issue?: Parameters<AuthorizationServer['issue']>[0]): Promise<RefreshableTokenSet>
   refresh (tokens: RefreshableTokenSet, wish?: TokenWish): Promise<TokenSet>
   /** Refreshes a new session that meets this fault, and gives the error. */
@@ -44,6 +46,7 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
   })
   const { issuer } = server
   const clock = { now: Date.now() / 1000 }
+  const warnings: unknown[] = []
   const given: ProviderSettings & TokenServiceSettings = {
     metadata: () => ({
       issuer,
@@ -57,6 +60,7 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
     requestTimeout: 10,
     clockTolerance: 30,
     clock: () => clock.now,
+    log: { warn: (...line: unknown[]) => { warnings.push(line) } },
     ...more
   }
   const requests = new ProviderRequests(given)
@@ -71,7 +75,7 @@ export async function tokenServiceBench (t: Test, { server: settings, metadata, 
     server.fault(fault)
     return await refresh(await session(), wish).then(() => undefined, (error: unknown) => error)
   }
-  return { server, service, loginRequests: new LoginRequests(requests), dispatcher, clock, session, refresh, failure }
+  return { server, service, loginRequests: new LoginRequests(requests), dispatcher, clock, warnings, session, refresh, failure }
 }
 
 /** The one that a test relies on. */

@@ -2,11 +2,13 @@ import { test } from 'tap'
 import { faults } from '../support/authorization-server/faults.ts'
 import { sessionKey } from '../support/authorization-server/session-key.ts'
 import { Browser } from '../support/browser.ts'
+import { logIn, startLoginApp } from '../support/login-flow.ts'
 import { proofOf } from '../support/proof.ts'
 import { ages, startScenario } from '../support/scenario.ts'
 import { startApp } from '../support/start-app.ts'
 import { first, tokenServiceBench } from '../support/token-service-bench.ts'
 import { clientSecretBasic } from '../../lib/index.ts'
+import { generateDpopKey } from '../../lib/token-service/dpop.ts'
 
 const dpop = { dpop: true, dpopNonce: null } as const
 const refreshed = { status: 200, cookie: 'set', tokenRequests: 1, told: ['refreshed'] } as const
@@ -41,7 +43,7 @@ test('R32 the query of the token endpoint is no part of htu', async (t) => {
 test('each algorithm makes proofs that the service takes, EdDSA under that older name', async (t) => {
   for (const alg of ['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA'] as const) {
     const { server, session, refresh } = await tokenServiceBench(t, { server: { dpop: false }, dpop: { alg } })
-    const tokens = await refresh(await session())
+    const tokens = await refresh({ ...await session(), dpopKey: await generateDpopKey(alg) })
     t.match(first(server.requestsTo('token')), { proof: { alg } })
     t.match(tokens, { dpopKey: { alg }, accessTokens: [{ tokenType: 'DPoP' }] })
   }
@@ -152,20 +154,69 @@ test('a clock that is off by two minutes is refused where no nonce tells the tim
   }
 })
 
-test('a session from before the option dpop gets its key with the next refresh, and one from after it keeps the key without it', async (t) => {
-  const { server, check, login, clock, ...before } = await startScenario(t, { dpop: false }, { dpop: false })
-  const browser = await login()
+test('F17 sessions from before the option dpop stay Bearer sessions, with one warning, until their next login', async (t) => {
+  const { server, check, login, clock } = await startScenario(t, { dpop: false }, { dpop: false })
+  const browsers = [await login(), await login()]
+  const after = await startApp(t, server, { dpop: true, clock: () => clock.now })
+  for (const { cookies } of browsers) {
+    const browser = new Browser(after.origin, cookies)
+    for (const path of ['/token', '/token']) {
+      clock.now += ages.expired
+      await check(await browser.get(path), { ...refreshed, told: [] })
+    }
+  }
+  t.strictSame(server.requestsTo('token').map(({ proof, headers }) => proof ?? headers.dpop), [undefined, undefined, undefined, undefined])
+  t.equal(after.log.filter((line) => line.includes('"level":40') && line.includes('before the option dpop')).length, 1)
+})
+
+test('F17 where the service takes no such session any more, that is a refusal, and no proof is made up for it', async (t) => {
+  const { server, login, clock } = await startScenario(t, { dpop: false }, { dpop: false })
+  const { cookies } = await login()
   const after = await startApp(t, server, { dpop: true, clock: () => clock.now })
   clock.now += ages.expired
-  const withDpop = new Browser(after.origin, browser.cookies)
-  await check(await withDpop.get('/token'), { ...refreshed, told: [] })
-  const [upgraded] = server.requestsTo('token')
-  t.type(upgraded?.proof?.jkt, 'string')
+  server.settings.dpop = true
+  t.not((await new Browser(after.origin, cookies).get('/token')).status, 200)
+  t.match(first(server.requestsTo('token')), { error: 'invalid_dpop_proof', headers: { dpop: undefined } })
+})
 
+test('F17 a session with a key keeps it where the option is gone, and a login with the option gets one', async (t) => {
+  const { server, check, clock, ...app } = await startScenario(t, {}, dpop)
+  const browser = await app.login()
+  const without = await startApp(t, server, { dpop: false, clock: () => clock.now })
   clock.now += ages.expired
-  const without = new Browser(before.origin, withDpop.cookies)
-  await check(await without.get('/token'), refreshed)
-  t.equal(server.requestsTo('token').at(-1)?.proof?.jkt, upgraded?.proof?.jkt)
+  await check(await new Browser(without.origin, browser.cookies).get('/token'), { ...refreshed, told: [] })
+  t.type(first(server.requestsTo('token')).proof?.jkt, 'string')
+
+  const fresh = await startLoginApp(t, { server: { dpop: true }, dpop: true })
+  t.equal((await logIn(fresh.browser)).status, 303)
+  t.type(first(fresh.server.requestsTo('token')).proof?.jkt, 'string')
+})
+
+test('F14 R35 30 expired sessions at once, and a nonce that is good for one request: all are served', async (t) => {
+  const { server, login, clock, entered } = await startScenario(t, {}, { dpop: true, dpopNonce: 'once' })
+  const browsers = await Promise.all(Array.from({ length: 30 }, () => login()))
+  clock.now += ages.expired
+  const gate = server.hold()
+  const answers = Promise.all(browsers.map((browser) => browser.get('/token')))
+  await entered(30)
+  gate.release()
+  t.strictSame((await answers).map(({ status }) => status), Array(30).fill(200))
+  t.equal(server.requestsTo('token').filter(({ status }) => status === 200).length, 30)
+})
+
+test('F14 R35 the retry holds the nonce of the answer that asked for it, and there are three while that changes', async (t) => {
+  const { server, session, failure, refresh } = await tokenServiceBench(t, { server: { dpop: true } })
+  const want = (nonce: string) => faults.answer(400, { error: 'use_dpop_nonce' }, { 'dpop-nonce': nonce })
+  const nonces = () => server.requestsTo('token').map((record) => proofOf(record).claims.nonce)
+  for (const nonce of ['one', 'two', 'three']) server.fault(want(nonce))
+  t.match(await refresh(await session()), { generation: 1 })
+  t.strictSame(nonces(), [undefined, 'one', 'two', 'three'])
+
+  for (const nonce of ['four', 'five', 'six', 'seven', 'eight']) server.fault(want(nonce))
+  t.match(await refresh(await session()).catch((error: unknown) => error), { name: 'AnswerError', error: 'use_dpop_nonce' })
+  t.strictSame(nonces().slice(4), ['three', 'four', 'five', 'six'], 'the fourth is a refusal')
+  t.match(await failure(faults.oauthError('use_dpop_nonce')), { error: 'use_dpop_nonce' })
+  t.equal(nonces().length, 9, 'without a nonce in the answer there is nothing to try again with')
 })
 
 test('the tokens of a login that the app did itself are saved with their key, and only with it', async (t) => {

@@ -11,7 +11,8 @@ import { startApp } from '../support/start-app.ts'
 import { clientSecret, first, tokenServiceBench } from '../support/token-service-bench.ts'
 import { classifyFailure, errorOf } from '../../lib/refresh/failure.ts'
 import { revocableTokens } from '../../lib/tokens/revocation.ts'
-import { AnswerError, judgeTokenResponse } from '../../lib/token-service/token-response.ts'
+import { judgeTokens } from '../../lib/token-service/judge.ts'
+import { AnswerError } from '../../lib/token-service/token-response.ts'
 
 test('R15 to R19 what a failure of the token service means for the session', async (t) => {
   const { server, session, refresh, failure } = await tokenServiceBench(t)
@@ -26,7 +27,7 @@ test('R15 to R19 what a failure of the token service means for the session', asy
     },
     refused: {
       'R17 invalid_client 401': error('invalid_client', 401, { 'www-authenticate': 'Basic realm="x"' }),
-      ...Object.fromEntries(['invalid_client', 'unauthorized_client', 'invalid_scope', 'unsupported_grant_type', 'invalid_target', 'invalid_request', 'something_else', 'no code at all!'].map((code) => [`R17 ${code}`, error(code)])),
+      ...Object.fromEntries(['invalid_client', 'unauthorized_client', 'invalid_scope', 'unsupported_grant_type', 'invalid_target', 'invalid_request', 'something_else', 'urn:example:odd/code?'].map((code) => [`R17 ${code}`, error(code)])),
       '404 as html': faults.html(404),
       '404 empty': faults.empty(404)
     },
@@ -46,6 +47,10 @@ test('R15 to R19 what a failure of the token service means for the session', asy
       '403 empty': faults.empty(403),
       '400 with an error that is no text': faults.answer(400, { error: 5 }),
       '400 with a list': faults.answer(400, []),
+      'F7 400 with a phrase': error('Bad Request'),
+      'F7 401 with an object': faults.answer(401, { error: { code: 'invalid_grant', message: 'x' } }),
+      'F7 403 with a list of errors': faults.answer(403, { errors: [{ code: 'invalid_grant' }] }),
+      'F7 400 with a code that is endless': error('x'.repeat(65)),
       login_required: error('login_required'),
       interaction_required: error('interaction_required')
     },
@@ -111,8 +116,6 @@ test('R46 a refreshed id_token of another issuer, subject, audience or party is 
   t.match(await service.refresh({ ...ofTwo, identity: { ...ofTwo.identity, aud: ['web', 'other'] } }, {}, dispatcher), { generation: 1 }, 'audiences come in any order')
   server.fault(faults.idToken({ nonce: 'a nonce' }))
   t.match(await service.refresh(await session({ nonce: 'a nonce' }), {}, dispatcher), { generation: 1 }, 'the same nonce is fine')
-  server.fault(faults.members({ id_token: 'no.jwt' }))
-  t.match(await service.refresh(await session(), {}, dispatcher).catch(classifyFailure), { class: 'badResponse' })
   const { idToken, identity, ...withoutIdToken } = await session()
   t.match(await service.refresh(withoutIdToken, {}, dispatcher), { idToken: String, identity: { sub: 'alice' } }, 'a first one is taken as it is')
 })
@@ -210,13 +213,16 @@ function everythingOf (error: unknown): string {
 
 test('R14 no failure tells a token, a secret or what the answer said', async (t) => {
   const { server, session, refresh } = await tokenServiceBench(t, { requestTimeout: 0.3 })
-  const leak = 'LEAKED'
+  const leak = 'LEAKED0aB1cD2eF3gH4iJ5'
   const tokens = { access_token: `${leak}-a`, refresh_token: `${leak}-r`, id_token: `${leak}.${leak}.${leak}`, token_type: 'Bearer' }
   const cases: Record<string, Fault> = {
     'an OAuth error with tokens beside it': faults.answer(400, { error: 'invalid_grant', error_description: leak, error_uri: leak, ...tokens }),
+    'an error that is a token': faults.answer(400, { error: leak }),
     'an error that is no code': faults.answer(400, { error: `${leak} ${leak}` }),
     'tokens of another type': faults.members({ token_type: 'mac' }),
-    'tokens with a broken id_token': faults.answer(200, tokens),
+    'tokens with an id_token of somebody else': faults.all(faults.members(tokens), faults.idToken({ sub: leak })),
+    'an access token that no header can carry': faults.answer(200, { ...tokens, access_token: `${leak}\r\nx` }),
+    'a refresh token that is not printable': faults.answer(200, { ...tokens, refresh_token: `${leak}\u0000` }),
     'a token that is none': faults.answer(200, { ...tokens, access_token: { leak } }),
     'half an answer': faults.answer(200, JSON.stringify(tokens).slice(0, -1), { 'content-type': 'application/json' }),
     'a page': faults.answer(200, `<p>${leak}</p>`),
@@ -243,6 +249,6 @@ test('R14 no failure tells a token, a secret or what the answer said', async (t)
 
 test('a token response with another status of success is one: its refresh token is not lost', async (t) => {
   const body = { access_token: 'a', token_type: 'Bearer', refresh_token: 'r' }
-  const judged = await judgeTokenResponse(Response.json(body, { status: 201 }), (answer) => processRefreshTokenResponse({ issuer: 'https://idp.example.com' }, { client_id: 'web' }, answer), 'Bearer')
-  t.match(judged, { access_token: 'a', refresh_token: 'r' })
+  const { response } = await judgeTokens({ status: 201, body }, (answer) => processRefreshTokenResponse({ issuer: 'https://idp.example.com' }, { client_id: 'web' }, answer), { tokenType: 'Bearer', idToken: 'byProduct' })
+  t.match(response, { access_token: 'a', refresh_token: 'r' })
 })

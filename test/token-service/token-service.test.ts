@@ -38,6 +38,16 @@ test('R4 client_secret_basic form-encodes id and secret before base64', async (t
   t.equal(server.requests[0]?.clientAuthentication, 'client_secret_basic')
 })
 
+test('F16 client_secret_basic leaves *-._ as they are, as the URL standard encodes forms', async (t) => {
+  const [clientId, clientSecret] = ['web-app_1.x*', '~a=b:c d*-._!\'()']
+  const { server, session, refresh } = await tokenServiceBench(t, { server: { clientId, clientSecret } })
+  await refresh(await session())
+  t.equal(server.requests[0]?.headers.authorization, basicOf('web-app_1.x*', '%7Ea%3Db%3Ac+d*-._%21%27%28%29'))
+  const odd = await tokenServiceBench(t, { server: { clientId: 'a=b:c', clientSecret } })
+  await odd.refresh(await odd.session())
+  t.equal(odd.server.requests[0]?.clientAuthentication, 'client_secret_basic', 'a service that decodes takes it, too')
+})
+
 /** What a login at the authorization server sends back. */
 async function callback (server: AuthorizationServer) {
   const codeVerifier = randomBytes(32).toString('base64url')
@@ -211,7 +221,7 @@ test('R10 R11 R12 R47 what the answer leaves out is kept, and what nobody knows 
 
 test('R12 tokens may be of any size and format', async (t) => {
   const { server, session, refresh } = await tokenServiceBench(t, { server: { tokenBytes: 20_000 } })
-  const odd = '~!@#$%^&*()_+ "quoted" \\ {json: true}'
+  const odd = '~!@#$%^&*()_+"quoted"\\{json:true}'
   server.fault(faults.members({ access_token: odd }))
   const next = await refresh(await session())
   t.equal(next.accessTokens[0]?.accessToken, odd)

@@ -39,6 +39,7 @@ export class Proofs {
     if (this.#settings.dpopNonce === null && Math.abs(Number(payload.iat) - this.#settings.now() / 1000) > tolerance) throw refused('iat is not now')
     const nonce = typeof payload.nonce === 'string' ? payload.nonce : undefined
     if (this.#settings.dpopNonce !== null && !this.#nonces.has(nonce ?? '')) throw new OAuthError('use_dpop_nonce', 'the proof needs the nonce in DPoP-Nonce')
+    if (this.#settings.dpopNonce === 'once') this.#nonces.delete(nonce ?? '')
     if (typeof payload.jti !== 'string' || this.#used.has(payload.jti)) throw refused('jti is missing, or was used before')
     this.#used.add(payload.jti)
     record.proof = { jkt: await calculateJwkThumbprint(jwk), alg, nonce }

@@ -40,8 +40,8 @@ export interface Settings {
   tokenBytes: number
   /** Every token request must come with a proof of possession (RFC 9449); without this one may. */
   dpop: boolean
-  /** Whether proofs need a nonce; each answer brings a new one. `issued`: any of them is good, until `server.expireNonces()`. */
-  dpopNonce: null | 'issued' | 'newest'
+  /** Whether proofs need a nonce; each answer brings a new one. `issued`: any of them is good, until `server.expireNonces()`; `once`: for one request. */
+  dpopNonce: null | 'issued' | 'newest' | 'once'
   /** Refresh tokens are bound to the key too, and not only those of public clients. */
   bindRefreshTokens: boolean
   /** Claims to add to JWT access tokens, and to id_tokens. */
