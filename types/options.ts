@@ -84,6 +84,8 @@ export interface TokenManagementOptions {
   headers?: Options['headers']
   /** Sees each request to the token service before the client is authenticated, and may change its `parameters` and `headers`; no credentials are in them. Where it throws, nothing is sent. */
   tokenRequest?: Options['tokenRequest']
+  /** Sees each answer of the token service before it is judged, **tokens included**, and gives the `status` and `body` to judge in its place: for providers that nest their tokens, or have error codes of their own. It has `requestTimeout` for that. Where it throws, the answer is not used, and only its refresh token is kept. See docs/providers.md. */
+  tokenResponse?: Options['tokenResponse']
   /** The name of the provider; needed from the second registration on. Default: `'default'`. */
   name?: Options['name']
   /** The session cookie. */
