@@ -4,6 +4,7 @@ import { InvalidOptions, InvalidParameters, NoDpopKey } from '../errors.ts'
 import type { DpopAlgorithm } from '../options/schema.ts'
 import type { JsonWebKey } from '../tokens/token-set.ts'
 import { AnswerError } from './token-response.ts'
+import { within } from './within.ts'
 
 /** Servers whose nonces are remembered: the token service, and the APIs that proofs are made for. */
 const MAX_ORIGINS = 1000
@@ -26,6 +27,8 @@ export interface ProofRequest {
 /** The proofs of possession of DPoP (RFC 9449), as oauth4webapi makes them, and the nonces that all sessions share. */
 export class Dpop {
   readonly #nonces = new LRUCache<string, string>({ max: MAX_ORIGINS })
+  /** Settles when all have had their turn whose nonces were outdated. */
+  #line: Promise<unknown> = Promise.resolve()
 
   /**
    * What oauth4webapi makes proofs with, for one request and its retries: these hold the nonce of the very answer that asked
@@ -62,6 +65,37 @@ export class Dpop {
     return proof
   }
 
+  /**
+   * Asks, and asks again as long as the server wants another nonce in the proof: it has looked at nothing else then, and
+   * spent nothing (RFC 9449 §8). What is sent again is made anew, the client's assertion included (RFC 7523 §3: its `jti` is
+   * used once). Where a nonce is outdated by the next answer to anybody, those who ask go one after the other.
+   *
+   * @param lastNonce - that of the last answer.
+   * @param patience - seconds to wait for others.
+   */
+  async askWithNonce<Answer> (ask: () => Promise<Answer>, lastNonce: () => string | null, patience: number): Promise<Answer> {
+    let used: string | null = null
+    const attempt = async (retriesLeft: number): Promise<Answer> => {
+      try {
+        return await ask()
+      } catch (error) {
+        const wanted = lastNonce()
+        if (!(error instanceof AnswerError && error.error === 'use_dpop_nonce') || wanted === null || wanted === used || retriesLeft === 0) throw error
+        used = wanted
+        const again = () => attempt(retriesLeft - 1)
+        return await (retriesLeft === MAX_RETRIES - 1 ? this.#inLine(again, patience) : again())
+      }
+    }
+    return await attempt(MAX_RETRIES)
+  }
+
+  async #inLine<Result> (task: () => Promise<Result>, patience: number): Promise<Result> {
+    const others = this.#line
+    const result = within(patience, 'the line', () => others).catch(() => undefined).then(task)
+    this.#line = Promise.allSettled([others, result])
+    return await result
+  }
+
   /** Every answer may bring the nonce that its server wants to see next (RFC 9449 §8.2). */
   keepNonce ({ origin }: URL, nonce: string | null | undefined): void {
     if (nonce) this.#nonces.set(origin, nonce)
@@ -78,25 +112,6 @@ export async function generateDpopKey (alg: DpopAlgorithm): Promise<JsonWebKey> 
 /** The thumbprint of its public key, which binds an authorization code to it: `dpop_jkt` (RFC 9449 §10). */
 export async function thumbprintOf (key: JsonWebKey): Promise<string> {
   return await oauth.DPoP({}, await importKeyPair(key)).calculateThumbprint()
-}
-
-/**
- * Asks, and asks again as long as the server wants another nonce in the proof: it has looked at nothing else then, and spent
- * nothing (RFC 9449 §8). What is sent again is made anew, the client's assertion included (RFC 7523 §3: its `jti` is used once).
- *
- * @param lastNonce - that of the last answer.
- */
-export async function askWithNonce<Answer> (ask: () => Promise<Answer>, lastNonce: () => string | null): Promise<Answer> {
-  let used: string | null = null
-  for (let retries = 0; ; retries++) {
-    try {
-      return await ask()
-    } catch (error) {
-      const wanted = lastNonce()
-      if (!(error instanceof AnswerError && error.error === 'use_dpop_nonce') || wanted === null || wanted === used || retries === MAX_RETRIES) throw error
-      used = wanted
-    }
-  }
 }
 
 /** @throws FST_TOKEN_INVALID_OPTIONS where the provider says that it does not take this algorithm. */

@@ -9,8 +9,8 @@ import type { Dropped } from '../tokens/token-answer.ts'
 import { type BackchannelRequest, callBackchannel } from './backchannel.ts'
 import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
-import { askWithNonce, Dpop, type ProofRequest } from './dpop.ts'
 import { over } from './discovery.ts'
+import { Dpop, type ProofRequest } from './dpop.ts'
 import { type Expected, judgeTokens, type Success } from './judge.ts'
 import { mendedAnswer } from './mended-answer.ts'
 import type { Metadata } from './metadata.ts'
@@ -131,7 +131,7 @@ export class ProviderRequests {
       const answer = await mendedAnswer(response, outgoingRequest(server, client, new URLSearchParams(String(sent.body ?? ''))), tokenResponse, requestTimeout)
       return await judge({ ...answer, body: readAnswer(answer, secretsOf(sent)) })
     }
-    return await (dpopKey ? askWithNonce(once, () => nonce) : once())
+    return await (dpopKey ? this.#dpop.askWithNonce(once, () => nonce, requestTimeout) : once())
   }
 
   /**
