@@ -9,7 +9,7 @@ import createError from '@fastify/error'
 export const InvalidOptions = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_INVALID_OPTIONS', 'Invalid options of fastify-token-management: %s', 500)
 
 /** The metadata of the authorization server could not be had at boot (OIDC Discovery, RFC 8414). */
-export const DiscoveryFailed = createError<[issuer: string, problem: string, options?: ErrorOptions]>('FST_TOKEN_DISCOVERY_FAILED', 'The metadata of the issuer %s could not be had: %s', 500)
+export const DiscoveryFailed = createError<[issuer: string, problem: string, options?: ErrorOptions]>('FST_TOKEN_DISCOVERY_FAILED', 'The metadata of the issuer %s could not be had: %s. See docs/troubleshooting.md', 500)
 
 /** Nobody is logged in: there is no session, or one that does not open. */
 export const Unauthenticated = createError<[options?: ErrorOptions]>('FST_TOKEN_UNAUTHENTICATED', 'Nobody is logged in. Send the browser to the login, or ask with { optional: true }.', 401)
@@ -21,10 +21,10 @@ export const LoginRequired = createError<[problem: string, options?: ErrorOption
 export const ServiceUnavailable = createError<[seconds: number, options?: ErrorOptions]>('FST_TOKEN_SERVICE_UNAVAILABLE', 'The token service is out of reach; try again in %d s. No session is ended by this.', 503)
 
 /** The token service refuses the app, not the user: a matter of its configuration. */
-export const ServiceRefused = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_REFUSED', 'The token service refuses the request of this app: %s. Check the client registration and the options; no session is ended by this.', 502)
+export const ServiceRefused = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_REFUSED', 'The token service refuses the request of this app: %s. Check the client registration and the options; no session is ended by this. See docs/troubleshooting.md', 502)
 
 /** The answer is not a token response that can be used. */
-export const ServiceBadResponse = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_BAD_RESPONSE', 'The answer of the token service cannot be used: %s. No session is ended by this.', 502)
+export const ServiceBadResponse = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_BAD_RESPONSE', 'The answer of the token service cannot be used: %s. No session is ended by this. See docs/troubleshooting.md', 502)
 
 /** The store failed to read or to write; a failed read is never a logout. */
 export const StoreFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_STORE_FAILED', 'The token store failed to %s. See the cause; the session is not ended by this.', 503)

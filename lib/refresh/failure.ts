@@ -92,7 +92,7 @@ export function errorOf (failure: RefreshFailure): FastifyError {
 const INVALID_GRANT: ReadonlySet<string> = new Set(['invalid_grant', 'bad_refresh_token', 'bad_verification_code'])
 
 /** What is about this app, its registration or its clock, and not about the token that was presented. */
-const ABOUT_CLIENT: ReadonlySet<string> = new Set(['invalid_client', 'unsupported_grant_type', 'use_dpop_nonce', 'invalid_dpop_proof'])
+const ABOUT_CLIENT: ReadonlySet<string> = new Set(['invalid_client', 'incorrect_client_credentials', 'unsupported_grant_type', 'use_dpop_nonce', 'invalid_dpop_proof'])
 
 /** The service is busy, whatever the status is. */
 const PASSING: ReadonlySet<string> = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])

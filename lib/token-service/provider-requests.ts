@@ -5,7 +5,6 @@ import type { JsonWebKey } from '../tokens/token-set.ts'
 import type { Options } from '../options/schema.ts'
 import type { Reading, TokenResponse } from '../tokens/from-response.ts'
 import { outgoingRequest } from '../tokens/outgoing-request.ts'
-import type { Dropped } from '../tokens/token-answer.ts'
 import { type BackchannelRequest, callBackchannel } from './backchannel.ts'
 import { boundedAuthentication } from './bounded-authentication.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
@@ -14,6 +13,7 @@ import { Dpop, type ProofRequest } from './dpop.ts'
 import { type Expected, judgeTokens, type Success } from './judge.ts'
 import { mendedAnswer } from './mended-answer.ts'
 import type { Metadata } from './metadata.ts'
+import { Notices } from './notices.ts'
 import { type Preparation, preparedAuthentication } from './prepared-authentication.ts'
 import { secretsOf } from './secrets.ts'
 import { serverOfTenant } from './tenants.ts'
@@ -52,13 +52,14 @@ type Process = (server: oauth.AuthorizationServer, client: oauth.Client, answer:
 /** The requests of one client to its provider: who takes part, by which means they go, and what of an answer is taken. */
 export class ProviderRequests {
   readonly #settings: ProviderSettings
-  readonly #warned = new Set<string>()
+  readonly notices: Notices
   readonly #authentication: ClientAuthentication
   readonly #dpop = new Dpop()
 
   constructor (settings: ProviderSettings) {
     const { clientAuthentication, requestTimeout } = settings
     this.#settings = settings
+    this.notices = new Notices(settings.log, settings.clientId)
     this.#authentication = boundedAuthentication(preparedAuthentication(clientAuthentication, settings), requestTimeout)
   }
 
@@ -100,11 +101,10 @@ export class ProviderRequests {
    */
   async tokens (means: Means, send: Send, process: Process, expected: Omit<Expected, 'tokenType'>): Promise<[TokenResponse, Reading]> {
     const { server, client } = this
-    const tokenType = means.dpopKey ? 'DPoP' : 'Bearer'
-    const reading = this.reading()
+    const [tokenType, reading] = [means.dpopKey ? 'DPoP' : 'Bearer', this.reading()] as const
     return await this.ask(means, send, async (success) => {
       const { response, dropped } = await judgeTokens(success, async (answer) => await process(await serverOfTenant(server, answer), client, answer), { ...expected, tokenType })
-      this.sayDropped(dropped)
+      this.notices.dropped(dropped)
       const answeredAt = Date.parse(success.headers.get('date') ?? '') / 1000
       return [response, { ...reading, ...(Number.isFinite(answeredAt) && { answeredAt }) }]
     })
@@ -147,18 +147,5 @@ export class ProviderRequests {
   reading (): Reading {
     const { clock, defaultExpiresIn } = this.#settings
     return { issuedAt: clock(), ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }
-  }
-
-  /** What is left out of answers is said once for each member. */
-  sayDropped (dropped: readonly Dropped[]): void {
-    for (const { member, problem } of dropped) {
-      this.warnOnce(member, { member, problem }, `The token service gives ${member} in a form that cannot be used: it is left out, and the tokens count`)
-    }
-  }
-
-  warnOnce (kind: string, details: object, message: string): void {
-    if (this.#warned.has(kind)) return
-    this.#warned.add(kind)
-    this.#settings.log.warn({ clientId: this.#settings.clientId, ...details }, message)
   }
 }

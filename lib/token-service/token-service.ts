@@ -56,7 +56,7 @@ export class TokenService {
     const problem = tokenProblem(answer)
     if (problem !== undefined) throw new ServiceBadResponse(problem)
     if (dpopKey !== undefined) await checkDpopKey(dpopKey)
-    this.#requests.sayDropped(dropped)
+    this.#requests.notices.dropped(dropped)
     return firstTokenSet({ ...answer, access_token: accessToken, token_type: type }, { ...this.#requests.reading(), dpopKey })
   }
 
@@ -68,7 +68,7 @@ export class TokenService {
    */
   async refresh (previous: TokenSet & { refreshToken: string }, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
     const { dpopKey, identity, refreshToken } = previous
-    if (this.#settings.dpop && !dpopKey) this.#requests.warnOnce('dpop', {}, 'A session from before the option dpop is refreshed without a proof: its tokens are Bearer tokens until its next login')
+    if (this.#settings.dpop && !dpopKey) this.#requests.notices.once('dpop', {}, 'A session from before the option dpop is refreshed without a proof: its tokens are Bearer tokens until its next login')
     const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
       (parties, options) => oauth.refreshTokenGrantRequest(...parties, refreshToken, { ...options, additionalParameters: askedFor(wish) }),
       oauth.processRefreshTokenResponse, { idToken: 'byProduct', identity })

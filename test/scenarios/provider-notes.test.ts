@@ -24,7 +24,7 @@ async function optionsOf (snippet: string): Promise<TokenManagementOptions> {
 }
 
 test('the notes have a section for each provider, with options that are valid, and a link to the provider\'s own page', async (t) => {
-  t.strictSame(sections.map(({ name }) => name), ['Keycloak', 'Microsoft Entra ID', 'Auth0', 'Okta', 'Google', 'AWS Cognito', 'Duende IdentityServer', 'GitHub'])
+  t.strictSame(sections.map(({ name }) => name), ['Keycloak', 'Microsoft Entra ID', 'Auth0', 'Okta', 'Google', 'AWS Cognito', 'Duende IdentityServer', 'GitHub', 'Slack'])
   for (const { name, text } of sections) {
     const [snippet = ''] = /(?<=```ts\n)[^]*?(?=```)/.exec(text) ?? []
     const checked = checkOptions(await optionsOf(snippet), { secureSession: false, tokenStore: false, session: false, onRequest: () => false, names: [], clients: [] })
@@ -76,4 +76,24 @@ test('GitHub: bad_refresh_token ends the session like invalid_grant', async (t) 
   const browser = await loginAged(ages.expired)
   server.fault(faults.oauthError('bad_refresh_token', 200))
   await check(await browser.get('/token'), { status: 401, code: 'FST_TOKEN_LOGIN_REQUIRED', tokenRequests: 1, told: ['failed: ended, the end'] })
+})
+
+test('Slack: the hook of the notes finds the user\'s token, and says errors in the standard\'s words', async (t) => {
+  const { tokenResponse } = await optionsOf(/(?<=## Slack\n\n```ts\n)[^]*?(?=```)/.exec(notes)?.[0] ?? '')
+  const { server, browser, clock } = await startLoginApp(t, { login: { scope: ['users:read'] }, tokenResponse })
+  server.settings.now = () => clock.now * 1000
+  server.fault(faults.answer(200, { ok: false, error: 'invalid_code' }))
+  t.match(await logIn(browser), { status: 400, json: { code: 'FST_TOKEN_LOGIN_FAILED', message: /invalid_code/ } })
+  server.fault({ alter: (answer) => ({ ...answer, body: { ok: true, access_token: 'xoxb-bot', token_type: 'bot', team: { id: 'T1' }, authed_user: { id: 'U1', ...Object(answer.body), token_type: 'user' } } }) })
+  t.equal((await logIn(browser)).status, 303)
+  t.not((await browser.get('/token')).json.token, 'xoxb-bot')
+
+  clock.now += ages.expired
+  server.fault({ alter: (answer) => ({ ...answer, body: { ok: true, ...Object(answer.body), token_type: 'user' } }) })
+  t.equal((await browser.get('/token')).status, 200, 'a refresh is answered with tokens that are not nested')
+  clock.now += ages.expired
+  server.fault(faults.answer(200, { ok: false, error: 'invalid_refresh_token' }))
+  t.match(await browser.get('/token'), { status: 401, json: { code: 'FST_TOKEN_LOGIN_REQUIRED', message: /invalid_grant/ } })
+  server.fault(faults.html(503))
+  t.match(await logIn(browser), { status: 503 })
 })
