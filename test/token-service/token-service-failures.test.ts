@@ -27,7 +27,7 @@ test('R15 to R19 what a failure of the token service means for the session', asy
     },
     refused: {
       'R17 invalid_client 401': error('invalid_client', 401, { 'www-authenticate': 'Basic realm="x"' }),
-      ...Object.fromEntries(['invalid_client', 'unauthorized_client', 'invalid_scope', 'unsupported_grant_type', 'invalid_target', 'invalid_request', 'something_else', 'urn:example:odd/code?'].map((code) => [`R17 ${code}`, error(code)])),
+      ...Object.fromEntries(['invalid_client', 'incorrect_client_credentials', 'unsupported_grant_type', 'use_dpop_nonce', 'invalid_dpop_proof'].map((code) => [`R17 ${code}`, error(code)])),
       '404 as html': faults.html(404),
       '404 empty': faults.empty(404)
     },
@@ -42,6 +42,7 @@ test('R15 to R19 what a failure of the token service means for the session', asy
       'server_error 400': error('server_error')
     },
     rejected: {
+      ...Object.fromEntries(['unauthorized_client', 'invalid_scope', 'invalid_target', 'invalid_request', 'something_else', 'urn:example:odd/code?'].map((code) => [`R17 ${code}`, error(code)])),
       '400 empty': faults.empty(400),
       '401 html': faults.html(401),
       '403 empty': faults.empty(403),
