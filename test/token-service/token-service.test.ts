@@ -175,7 +175,7 @@ test('R9 without expires_in the exp of a JWT counts, else the option, else there
   server.fault(faults.without('expires_in'))
   const opaque = first((await refresh(await session())).accessTokens)
   t.equal(opaque.expiresAt, undefined)
-  t.notOk(isExpired(opaque, Infinity))
+  t.notOk(isExpired(opaque, Number.MAX_SAFE_INTEGER))
   t.notOk(needsRefresh(opaque, Number.MAX_SAFE_INTEGER, 60))
   for (const token of ['not.a.jwt', 'e30.W10.', 'e30.eyJleHAiOiJzb29uIn0.']) {
     server.fault(faults.all(faults.without('expires_in'), faults.members({ access_token: token })))
