@@ -12,16 +12,16 @@ export const InvalidOptions = createError<[problem: string, options?: ErrorOptio
 export const DiscoveryFailed = createError<[issuer: string, problem: string, options?: ErrorOptions]>('FST_TOKEN_DISCOVERY_FAILED', 'The metadata of the issuer %s could not be had: %s. See docs/troubleshooting.md', 500)
 
 /** Nobody is logged in: there is no session, or one that does not open. */
-export const Unauthenticated = createError<[options?: ErrorOptions]>('FST_TOKEN_UNAUTHENTICATED', 'Nobody is logged in. Send the browser to the login, or ask with { optional: true }.', 401)
+export const Unauthenticated = createError<[options?: ErrorOptions]>('FST_TOKEN_UNAUTHENTICATED', 'Nobody is logged in. Send the browser to the login, or ask with { optional: true }.', 401, Error, false)
 
 /** There was a session, and only a new login can go on with it. */
-export const LoginRequired = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_REQUIRED', 'The session has ended: %s. Send the browser to the login.', 401)
+export const LoginRequired = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_REQUIRED', 'A login is needed: %s. Send the browser to the login.', 401, Error, false)
 
 /** The token service is out of reach; the session is as it was. */
-export const ServiceUnavailable = createError<[seconds: number, options?: ErrorOptions]>('FST_TOKEN_SERVICE_UNAVAILABLE', 'The token service is out of reach; try again in %d s. No session is ended by this.', 503)
+export const ServiceUnavailable = createError<[seconds: number, options?: ErrorOptions]>('FST_TOKEN_SERVICE_UNAVAILABLE', 'The token service is out of reach; try again in %d s. No session is ended by this.', 503, Error, false)
 
 /** The token service refuses the app, not the user: a matter of its configuration. */
-export const ServiceRefused = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_REFUSED', 'The token service refuses the request of this app: %s. Check the client registration and the options; no session is ended by this. See docs/troubleshooting.md', 502)
+export const ServiceRefused = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_REFUSED', 'The token service refuses the request of this app: %s. Check the client registration and the options. See docs/troubleshooting.md', 502)
 
 /** The answer is not a token response that can be used. */
 export const ServiceBadResponse = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_SERVICE_BAD_RESPONSE', 'The answer of the token service cannot be used: %s. No session is ended by this. See docs/troubleshooting.md', 502)

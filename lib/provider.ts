@@ -23,6 +23,7 @@ import { decorateBackchannel } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
 import { LoginRequests } from './token-service/login-requests.ts'
 import { metadataOf } from './token-service/metadata.ts'
+import { answersAtAll } from './token-service/probe.ts'
 import { ProviderRequests } from './token-service/provider-requests.ts'
 import { TokenService } from './token-service/token-service.ts'
 import type { SessionEndedEvent } from './tokens/events.ts'
@@ -94,7 +95,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   await decorateTokenStore(fastify, options, registry)
 
   const coordinator = memoryRefreshCoordinator(options.gracePeriod, options.session.inactivityDuration, clock)
-  const health = new ServiceHealth((dispatcher) => requests.probe(dispatcher), clock)
+  const health = new ServiceHealth((dispatcher) => answersAtAll(requests.tokenEndpoint, dispatcher), clock)
   const asking = new Asking(health, new Outages(() => requests.tokenEndpoint, clock, log))
   const pauses = new Pauses({ ...options, grants: () => health.grants })
   const background = new Background()

@@ -97,7 +97,7 @@ const ABOUT_CLIENT: ReadonlySet<string> = new Set(['invalid_client', 'incorrect_
 /** The service is busy, whatever the status is. */
 const PASSING: ReadonlySet<string> = new Set(['temporarily_unavailable', 'server_error', 'slow_down'])
 
-function classOf ({ status, error, wrongIdentity }: AnswerError): FailureClass {
+function classOf ({ status, error, wrongIdentity, isRefusal }: AnswerError): FailureClass {
   if (wrongIdentity) return 'wrongIdentity'
   if (status === 408 || status === 429 || status >= 500) return 'unavailable'
   if (error !== undefined) {
@@ -105,7 +105,7 @@ function classOf ({ status, error, wrongIdentity }: AnswerError): FailureClass {
     if (INVALID_GRANT.has(error)) return 'ended'
     return ABOUT_CLIENT.has(error) ? 'refused' : 'rejected'
   }
-  if (status === 400 || status === 401 || status === 403) return 'rejected'
+  if (status === 400 || status === 401 || status === 403 || (isRefusal && status < 400)) return 'rejected'
   return status >= 400 ? 'refused' : 'badResponse'
 }
 

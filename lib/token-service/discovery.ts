@@ -57,8 +57,9 @@ export async function discover (settings: DiscoverySettings, fetch: Fetch, isKno
 
 /** The document of an answer. Issuers are compared to the character, as in id_tokens (RFC 8414 §3.3). */
 async function judged ({ issuer, allowInsecureRequests }: DiscoverySettings, response: Response): Promise<oauth.AuthorizationServer> {
-  const body = await readAnswer(response)
-  if (body === undefined) throw new Error(`status ${response.status}, and no JSON object`)
+  const { status, headers } = response
+  const body = readAnswer({ status, headers, body: await response.json().catch(() => undefined) }, [])
+  if (body === undefined) throw new Error(`status ${status}, and no JSON object`)
   const document = withoutEmpty(body)
   const expected = issuerNamedBy(issuer)
   if (document.issuer === undefined) throw new Error('the document names no issuer')

@@ -19,9 +19,6 @@ import { secretsOf } from './secrets.ts'
 import { serverOfTenant } from './tenants.ts'
 import { readAnswer } from './token-response.ts'
 
-/** Seconds. */
-const PROBE_TIMEOUT = 1
-
 export interface ProviderSettings extends Preparation {
   readonly metadata: Metadata
   readonly clientId: string
@@ -70,16 +67,6 @@ export class ProviderRequests {
   get tokenEndpoint (): string {
     const { token_endpoint: endpoint, mtls_endpoint_aliases: aliases } = this.server
     return String((this.#authentication.mutualTls && aliases?.token_endpoint) ?? endpoint)
-  }
-
-  /** Whether the token endpoint answers at all: by a GET without parameters or credentials, which spends nothing. */
-  async probe (dispatcher: Dispatcher): Promise<boolean> {
-    try {
-      const { status } = await callBackchannel(dispatcher, PROBE_TIMEOUT, this.tokenEndpoint, { method: 'GET', headers: { accept: 'application/json' } })
-      return status < 500
-    } catch {
-      return false
-    }
   }
 
   get client (): oauth.Client {
