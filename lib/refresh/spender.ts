@@ -60,6 +60,7 @@ export class Spender {
           })
         } catch (error) {
           if (isOurs || !(error instanceof RefreshFailure) || !isAnswer(error.class)) throw error
+          if (coordinator.hasEnded(tokens.sessionId)) throw new RefreshFailure('loggedOut')
         }
       }
     } catch (error) {
@@ -131,7 +132,7 @@ export class Spender {
   #remember (tokens: RefreshableTokenSet, answered: RefreshFailure, wish: TokenWish): RefreshFailure {
     const { pauses } = this.#settings
     const failure = isLoginsOwn(tokens, wish) ? answered : ofWish(answered)
-    const isOfToken = failure.class === 'ambiguous' || failure.endsSession
+    const isOfToken = failure.class === 'ambiguous' || failure.class === 'badResponse' || failure.endsSession
     return pauses.failed(isOfToken ? tokens.refreshToken : keyOf(tokens, wish), failure, isLoginsOwn(tokens, wish))
   }
 

@@ -23,6 +23,9 @@ export interface Session {
   isLost: boolean
   /** The app has got a refresh token after the session had ended. */
   cameTooLate: boolean
+  /** Whether anything has gone wrong with its requests, and whether a wish of it was refused. */
+  isTroubled: boolean
+  isWishRefused: boolean
 }
 
 /** All cookies of a browser at one time. */
@@ -45,8 +48,8 @@ export interface Reply {
 
 interface Presentation {
   readonly meaning?: Meaning
-  /** How often the clock had been moved when the answer went out, and how many other answers there had been. */
-  readonly answeredAfter?: { readonly clockMoves: number, readonly signsOfLife: number }
+  /** How often the clock had been moved when the answer went out. */
+  readonly answeredAfter?: number
 }
 
 /** What must hold, whatever happens. Each throws a sentence that says what must not be. */
@@ -58,7 +61,7 @@ export class Model implements Witness {
   /** Seconds that have passed: unlike the clock it never goes back. */
   #stopwatch = 0
   #clockMoves = 0
-  #signsOfLife = 0
+  readonly #presentedAfter = new WeakMap<RequestRecord, number>()
 
   constructor (server: AuthorizationServer, rotation: Script['rotation']) {
     this.#server = server
@@ -75,26 +78,29 @@ export class Model implements Witness {
   }
 
   loggedIn (refreshToken: string): Session {
-    const session: Session = { family: this.#server.familyOf(refreshToken)?.id ?? '', hasEnded: false, isLost: false, cameTooLate: false }
+    const session: Session = { family: this.#server.familyOf(refreshToken)?.id ?? '', hasEnded: false, isLost: false, cameTooLate: false, isTroubled: false, isWishRefused: false }
     this.#sessions.set(session.family, session)
     return session
   }
 
   presented (record: RequestRecord): void {
     const { token, session } = this.#subject(record)
-    const { meaning, answeredAfter } = this.#presentations.get(token) ?? { answeredAfter: { clockMoves: 0, signsOfLife: 0 }, meaning: 'kept' }
+    const { meaning, answeredAfter } = this.#presentations.get(token) ?? { answeredAfter: 0, meaning: 'kept' }
     assert(answeredAfter !== undefined, 'a refresh token is presented while it is presented already')
-    const mayBeTriedAgain = answeredAfter.clockMoves < this.#clockMoves || (meaning === 'down' && answeredAfter.signsOfLife < this.#signsOfLife)
+    const mayBeTriedAgain = answeredAfter < this.#clockMoves
     assert(meaning !== 'spent', 'a refresh token is presented that is known to be spent')
     assert(meaning !== 'dead', 'a refresh token is presented that is known to be dead')
     assert(meaning === 'kept' || mayBeTriedAgain, 'a refresh token is presented again at once, though it may be spent')
     assert(!session.hasEnded, 'a refresh token is presented of a session that has ended')
     this.#presentations.set(token, {})
+    this.#presentedAfter.set(record, this.#clockMoves)
   }
 
   processed (record: RequestRecord, trouble: TroubleName | null): void {
     const { token, session } = this.#subject(record)
-    const meaning = this.#meaning(session, trouble)
+    const meaning = this.#meaning(record, session, trouble)
+    if (trouble !== null) session.isTroubled = true
+    if (isOfWish(record) && (!this.#isAlive(session) || trouble !== null)) session.isWishRefused = true
     this.#presentations.set(token, { meaning })
     const hasRotated = this.#rotation === 'new' && (trouble === null || troubles[trouble].processing !== 'none') && this.#isAlive(session)
     if (hasRotated && meaning !== 'spent' && meaning !== 'dead') session.isLost = true
@@ -104,8 +110,9 @@ export class Model implements Witness {
   answered (record: RequestRecord): void {
     const { token, session } = this.#subject(record)
     const { meaning } = this.#presentations.get(token) ?? {}
-    this.#presentations.set(token, { ...meaning && { meaning }, answeredAfter: { clockMoves: this.#clockMoves, signsOfLife: this.#signsOfLife } })
-    if (meaning !== 'down') this.#signsOfLife++
+    this.#presentations.set(token, { ...meaning && { meaning }, answeredAfter: this.#clockMoves })
+    // What takes so long may bring a token that has expired by then.
+    if (this.#presentedAfter.get(record) !== this.#clockMoves) session.isTroubled = true
     if (meaning === 'dead') session.dead = { at: Math.min(session.dead?.at ?? Infinity, this.now), forSure: session.dead?.forSure ?? false }
     if (meaning === 'refused') session.refused = { at: session.refused?.at ?? this.now, times: (session.refused?.times ?? 0) + 1 }
     if (meaning === 'spent' && session.hasEnded) session.cameTooLate = true
@@ -122,7 +129,8 @@ export class Model implements Witness {
     if (reply.token !== undefined) this.#judgeToken(reply.token, session, wish)
     if (hadEnded) assert.equal(reply.code, 'FST_TOKEN_UNAUTHENTICATED', 'a session that has ended comes back')
     if (session.hasEnded) assert.equal(reply.cookies, 'unchanged', 'a response brings back the cookie of a session that has ended, or takes away the one of the next')
-    if (reply.status === 401) assert(this.#mayBeRefused(cookies), 'a session dies that the server did not end')
+    if (reply.status === 401) assert(this.#mayBeRefused(cookies, wish), 'a session dies that the server did not end')
+    if (reply.status === 502 || reply.status === 503) assert(session.isTroubled, 'a healthy session is not served, for what happens to others')
     if (reply.cookies === 'cleared') assert(this.#mayBeWiped(session), 'a cookie is wiped that may be the winner\'s of a race')
   }
 
@@ -145,7 +153,8 @@ export class Model implements Witness {
     if (access !== null) assert.equal(access.resource, wish.resource, 'the token for another resource is given')
   }
 
-  #mayBeRefused ({ session, supersededAt = Infinity }: Cookies): boolean {
+  #mayBeRefused ({ session, supersededAt = Infinity }: Cookies, { resource }: Wish): boolean {
+    if (resource !== undefined && session.isWishRefused) return true
     return !this.#isAlive(session) || session.ending !== undefined || session.dead !== undefined || session.refused !== undefined ||
       this.now >= supersededAt + grace
   }
@@ -154,9 +163,12 @@ export class Model implements Witness {
     return dead?.forSure === true || this.now >= Math.min(dead?.at ?? Infinity, refused?.at ?? Infinity) + grace
   }
 
-  #meaning (session: Session, trouble: TroubleName | null): Meaning {
+  #meaning (record: RequestRecord, session: Session, trouble: TroubleName | null): Meaning {
     const { meaning, processing } = trouble === null ? { meaning: 'spent', processing: 'told' } as const : troubles[trouble]
-    if (processing === 'told' && !this.#isAlive(session)) return 'dead'
+    const isDead = processing === 'told' && !this.#isAlive(session)
+    // What a wish is answered says nothing of the refresh token, unless that may have been spent.
+    if (isOfWish(record) && (isDead || meaning === 'down' || meaning === 'refused' || trouble === 'invalid_client' || trouble === 'invalid_grant' || trouble === 'invalid_grant 200')) return 'kept'
+    if (isDead) return 'dead'
     return meaning === 'spent' && this.#rotation === 'same' ? 'kept' : meaning
   }
 
@@ -169,4 +181,9 @@ export class Model implements Witness {
     assert(session !== undefined, 'a refresh token is presented that no session has')
     return { token, session }
   }
+}
+
+/** Whether something else is asked for than the login's own token. */
+function isOfWish ({ params }: RequestRecord): boolean {
+  return params.resource !== undefined || params.scope !== undefined
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert'
 import { type Cookies, Model, type Reply, type Session } from './model.ts'
 import { type Action, browsers, type Script, type Wish } from './script.ts'
-import { type Scene, World } from './world.ts'
+import { hostile, type Scene, World } from './world.ts'
 
 type Inject = Awaited<ReturnType<World['app']['inject']>>
 type RequestAction = Extract<Action, { type: 'request' }>
@@ -32,7 +32,7 @@ interface Browser {
 export async function play (scene: Scene, script: Script): Promise<void> {
   scene.server.settings.rotation = script.rotation
   const model = new Model(scene.server, script.rotation)
-  const world = new World(scene, model)
+  const world = new World(scene, model, script.hostility)
   try {
     await world.start()
     await new Play(scene, model, world).run(script)
@@ -59,6 +59,7 @@ class Play {
   async run ({ actions }: Script): Promise<void> {
     for (const browser of this.#browsers) await this.#login(browser)
     for (const action of actions) await this.#perform(action)
+    this.#world.makePeace()
     await this.#calmDown()
     this.#wait(patience, longest + patience)
     for (const browser of this.#browsers) await this.#checkLife(browser)
@@ -120,7 +121,7 @@ class Play {
     if (browser.leaving > 0) return
     const cookies = this.#send(browser, 0)
     if (cookies !== undefined) cookies.session.ending ??= 'login'
-    const tokens = await this.#scene.server.issue()
+    const tokens = await this.#scene.server.issue({ sub: browser === this.#browsers[0] ? hostile : 'alice' })
     const session = this.#model.loggedIn(tokens.refresh_token)
     this.#await(this.#world.app.inject({ method: 'POST', url: '/login', headers: headersOf(cookies), payload: tokens }), (response) => {
       assert.equal(response.statusCode, 200, 'a login fails')

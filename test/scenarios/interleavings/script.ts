@@ -28,6 +28,8 @@ export const troubles = {
   'half an answer': { fault: faults.notJson(), meaning: 'unknown', processing: 'hidden' },
   'no refresh token': { fault: faults.without('refresh_token'), meaning: 'kept', processing: 'told' },
   'empty 400': { fault: faults.empty(400), meaning: 'refused', processing: 'none' },
+  'empty 403': { fault: faults.empty(403), meaning: 'refused', processing: 'none' },
+  invalid_request: { fault: faults.oauthError('invalid_request'), meaning: 'refused', processing: 'none' },
   invalid_grant: { fault: faults.oauthError('invalid_grant'), meaning: 'dead', processing: 'none' },
   'invalid_grant 200': { fault: faults.oauthError('invalid_grant', 200), meaning: 'dead', processing: 'none' },
   'another subject': { fault: faults.idToken({ sub: 'mallory' }), meaning: 'dead', processing: 'told' },
@@ -61,9 +63,14 @@ export type Action =
   | { readonly type: 'wait', readonly seconds: number }
   | { readonly type: 'jump', /** Of the app's clock. */ readonly seconds: number }
 
+/** What all token requests of one person meet, whatever the others' do; `hanging` ones get no answer before the end. */
+export type Hostility = TroubleName | 'hanging'
+
 export interface Script {
   /** Whether a refresh brings a new refresh token. */
   readonly rotation: 'new' | 'same'
+  /** Of the person at the first browser. */
+  readonly hostility: Hostility | null
   readonly actions: readonly Action[]
 }
 
@@ -93,6 +100,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 
 export const script: fc.Arbitrary<Script> = fc.record({
   rotation: often('new', fc.constant('same')),
+  hostility: fc.option(fc.constantFrom<Hostility>('a 500', 'a 429', '502 after', 'hanging', 'reset before', 'empty 403', 'invalid_client', 'HTML')),
   actions: fc.array(action, { minLength: 5, maxLength: 40, size: 'max' })
 })
 

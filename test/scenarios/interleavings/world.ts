@@ -5,7 +5,10 @@ import { Gate } from '../../support/authorization-server/gate.ts'
 import type { RequestRecord } from '../../support/authorization-server/request-log.ts'
 import tokenManagement from '../../../lib/index.ts'
 import { sessionKey } from '../../support/start-app.ts'
-import { type TroubleName, troubles } from './script.ts'
+import { type Hostility, type TroubleName, troubles } from './script.ts'
+
+/** The person whose token requests all go wrong. */
+export const hostile = 'hostile'
 
 /** The loop turns that nothing must happen in before all that can go on has gone on. */
 const calmTurns = 3
@@ -41,6 +44,7 @@ export class World {
   readonly time = { now: 1_800_000_000 }
   readonly #scene: Scene
   readonly #witness: Witness
+  #hostility: Hostility | null
   readonly #slow = new Gate()
   /** Calls to the server that are not over. */
   #open = 0
@@ -49,8 +53,9 @@ export class World {
   readonly #presented: RequestRecord[] = []
   readonly #answered: RequestRecord[] = []
 
-  constructor (scene: Scene, witness: Witness) {
+  constructor (scene: Scene, witness: Witness, hostility: Hostility | null) {
     this.#scene = scene
+    this.#hostility = hostility
     this.#witness = witness
     scene.server.forgetRequests()
     scene.server.settings.now = () => this.time.now * 1000
@@ -104,13 +109,16 @@ export class World {
     const { server, requests, answers, revocations } = this.#scene
     let at = this.waiting === 0 ? 0 : place % this.waiting
     if (at < requests.waiting) {
-      const [record] = this.#presented.splice(at, 1)
-      if (trouble !== null) server.fault(troubles[trouble].fault)
+      const record = this.#presented[at]
+      if (record === undefined) throw new Error('A request came from nowhere')
+      const met = this.#hostilityTo(record) ?? trouble
+      if (met === 'hanging') return
+      this.#presented.splice(at, 1)
+      if (met !== null) server.fault(troubles[met].fault)
       requests.admit(at)
       await this.settle()
-      if (record === undefined) throw new Error('A request came from nowhere')
       this.#answered.push(record)
-      return this.#witness.processed(record, trouble)
+      return this.#witness.processed(record, met)
     }
     at -= requests.waiting
     if (at < answers.waiting) {
@@ -124,6 +132,15 @@ export class World {
     if (at < revocations.waiting) revocations.admit(at)
     else this.#slow.admit(at - revocations.waiting)
     await this.settle()
+  }
+
+  /** From now on everybody is served. */
+  makePeace (): void {
+    this.#hostility = null
+  }
+
+  #hostilityTo ({ params: { refresh_token: token = '' } }: RequestRecord): Hostility | null {
+    return this.#scene.server.familyOf(token)?.sub === hostile ? this.#hostility : null
   }
 
   async #quiet (): Promise<void> {
