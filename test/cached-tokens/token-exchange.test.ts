@@ -193,6 +193,35 @@ test('an outage, a user who is asked for, and a client that is refused mean what
   await check(await ask(browser, orders), { status: 200, tokenRequests: 2 }, 'R19 and it may be sent again')
 })
 
+for (const [name, fault] of Object.entries({ 'a 429 with Retry-After': faults.retryAfter(429, 300), 'a 500': faults.empty(500), 'a gateway\'s 502': faults.html(502) })) {
+  test(`F3 ${name} for one exchange is no matter of the others, of other sessions, or of the session's own token`, async (t) => {
+    const { server, login, ask, check, clock } = await startExchange(t)
+    const [browser, other] = [await login(), await login()]
+    server.fault(fault)
+    t.match(await ask(browser, orders), { status: 503, json: { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' } })
+    t.match(await ask(browser, orders), { status: 503, json: { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' } })
+    t.equal(server.tokenRequests, 1, 'it costs the service one request in its own pause')
+    t.equal((await ask(browser, { exchange: { audience: 'stock' } })).status, 200)
+    t.equal((await ask(other, orders)).status, 200)
+    clock.now += ages.expired
+    t.equal((await browser.get('/token')).status, 200)
+    await check(await browser.get('/token'), { status: 200, tokenRequests: 4, told: ['refreshed'] })
+  })
+}
+
+for (const status of [400, 401, 403]) {
+  test(`F12 an exchange that is refused with an empty ${status} is a 502 of the exchange, and the session is not mentioned`, async (t) => {
+    const { server, login, ask, check } = await startExchange(t)
+    const browser = await login()
+    server.fault(faults.empty(status))
+    const answer = await ask(browser, orders)
+    await check(answer, { status: 502, code: 'FST_TOKEN_SERVICE_REFUSED', tokenRequests: 1 })
+    t.notMatch(String(answer.json.message), /session|login/i)
+    await check(await ask(browser, orders), { status: 502, code: 'FST_TOKEN_SERVICE_REFUSED' }, 'not asked again at once')
+    await check(await browser.get('/token'), { status: 200 })
+  })
+}
+
 for (const when of ['before', 'after'] as const) {
   test(`a logout drops what was issued ${when} it`, async (t) => {
     const { server, login, ask, check, clock } = await startExchange(t, {}, { expiresIn: 10_000 })
