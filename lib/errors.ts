@@ -35,6 +35,9 @@ export const SessionTooLarge = createError<[size: number, limit: number, parts: 
 /** The headers are sent, so the cookie of a new session can no longer be. */
 export const HeadersSent = createError<[options?: ErrorOptions]>('FST_TOKEN_HEADERS_SENT', 'The response headers are sent already, so a changed session could not reach the browser. Ask for the token before replying, or use a store on the server.', 500)
 
+/** A WebSocket handshake, whose answer carries no cookie, so that no refresh token is spent on it. */
+export const Upgrade = createError<[options?: ErrorOptions]>('FST_TOKEN_UPGRADE', 'The access token has expired, and the answer to a WebSocket handshake carries no cookie, so that a refreshed session could not reach the browser. Let the page make an ordinary request first and connect again, or use a store on the server.', 409)
+
 /** A provider that no registration has named. */
 export const UnknownProvider = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_PROVIDER', 'No token management is registered with the name %s. Registered: %s.', 500)
 

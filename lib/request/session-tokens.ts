@@ -47,7 +47,7 @@ export class SessionTokens {
    * The current access token and the token set it is in: stored before anybody gets it.
    *
    * @throws FST_TOKEN_UNAUTHENTICATED, FST_TOKEN_LOGIN_REQUIRED, FST_TOKEN_SERVICE_UNAVAILABLE, FST_TOKEN_SERVICE_REFUSED,
-   * FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
+   * FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT, FST_TOKEN_UPGRADE
    */
   async current (request: TokenRequest): Promise<Subject> {
     try {
@@ -99,6 +99,7 @@ export class SessionTokens {
       return outcome
     }
     const { tokens, failure } = outcome
+    if (failure.class === 'headersSent') this.#session.store.checkWritable() // the error says why
     const token = findAccessToken(tokens, wish)
     if (token !== undefined && token === this.#renewed && !forceRenewal && !failure.endsSession) return { tokens, token }
     throw failure

@@ -1,4 +1,4 @@
-import { hasCode, HeadersSent, StoreFailed } from '../errors.ts'
+import { hasCode, HeadersSent, StoreFailed, Upgrade } from '../errors.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { Overflow } from './overflow.ts'
 import type { StoreContext, TokenStore } from './token-store.ts'
@@ -32,15 +32,15 @@ export class GuardedStore {
     return this.#store.writesResponse ?? false
   }
 
-  /** `false` once the headers are sent, where the session is in a cookie. */
+  /** `false` once the headers are sent, and on a WebSocket handshake, where the session is in a cookie. */
   get isWritable (): boolean {
     const { reply } = this.#context
-    return !this.writesResponse || !(reply.sent || reply.raw.headersSent)
+    return !this.writesResponse || !(this.#isHandshake || reply.sent || reply.raw.headersSent)
   }
 
-  /** @throws FST_TOKEN_HEADERS_SENT */
+  /** @throws FST_TOKEN_HEADERS_SENT, FST_TOKEN_UPGRADE */
   checkWritable (): void {
-    if (!this.isWritable) throw new HeadersSent()
+    if (!this.isWritable) throw this.#isHandshake ? new Upgrade() : new HeadersSent()
   }
 
   /** @throws FST_TOKEN_STORE_FAILED */
@@ -85,6 +85,11 @@ export class GuardedStore {
   async undo (sessionId: string): Promise<void> {
     if (this.#store.retract === undefined) return await this.tryClear(sessionId)
     await this.attempt(async () => await this.#store.retract?.(this.#context))
+  }
+
+  /** Its answer is written by whoever takes the connection over, without the headers of the reply (RFC 6455 §4). */
+  get #isHandshake (): boolean {
+    return this.#context.request.headers.upgrade?.toLowerCase() === 'websocket'
   }
 
   async #named<Result> (verb: string, access: () => Promise<Result> | Result): Promise<Result> {

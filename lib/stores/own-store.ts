@@ -2,9 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
 import { createSeal } from './seal.ts'
 import { cookieTokenStore } from './cookie/cookie-token-store.ts'
-import { forbidCaching } from './cookie/response-cookies.ts'
 import { endingWithSecureSession } from './secure-session-end.ts'
+import { sessionsOf } from './server-session/fastify-session.ts'
 import { sessionTokenStore } from './server-session/session-token-store.ts'
+import { takeName } from './taken-names.ts'
 import type { TokenStore } from './token-store.ts'
 
 /** The store of a provider where the app brings none: the app's session on the server, where it has one; else a session cookie. */
@@ -20,18 +21,15 @@ export function hasServerSession (fastify: FastifyInstance): boolean {
 }
 
 async function serverStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
-  const { keys, cookieName } = options.session
+  const { name, session: { keys, cookieName } } = options
+  takeName(sessionsOf(fastify), name, `name: there is a registration ${name} already whose sessions are in the same @fastify/session. Give this one a name of its own`)
   if (keys.length === 0) fastify.log.warn('The tokens are kept in clear in the store of @fastify/session: give session.key to seal them')
   return sessionTokenStore(fastify, { ...options, seal: keys.length === 0 ? undefined : await createSeal(fastify, options, 'record', cookieName) })
 }
 
 async function cookieStore (fastify: FastifyInstance, options: CheckedOptions): Promise<TokenStore> {
   const { cookieName, cookie } = options.session
-  const store = cookieTokenStore({ ...options, seal: await createSeal(fastify, options, 'session', cookieName) })
+  takeName(fastify.server, JSON.stringify([cookieName, cookie.domain, cookie.path]), `session.cookieName: another registration of this app has the session cookie ${cookieName}. Give this one a name or a session.cookieName of its own, or register once, around both contexts`)
   if (!cookie.secure) fastify.log.warn(`The session cookie ${cookieName} is not Secure: for development on loopback only`)
-  fastify.addHook('onSend', (_request, reply, payload, done) => {
-    forbidCaching(reply, store.ownsCookie)
-    done(null, payload)
-  })
-  return store
+  return cookieTokenStore({ ...options, seal: await createSeal(fastify, options, 'session', cookieName) })
 }

@@ -13,8 +13,8 @@ export interface Opened {
 
 /** Seals what goes into the cookie, and opens what comes back. */
 export interface Seal {
-  /** Tells, in clear, the key that seals now from the others. */
-  readonly keyId: string
+  /** What tells the keys from one another, in clear; the first is of the key that seals. */
+  readonly keyIds: readonly string[]
   seal (content: Record<string, unknown>): string
   /** `undefined` for whatever does not open: broken, of another key, or none of ours. */
   open (sealed: string, log: FastifyBaseLogger): Opened | undefined
@@ -23,8 +23,11 @@ export interface Seal {
 /** The end of what is sealed: its nonce, 24 random bytes, different each time. */
 const NONCE_LENGTH = 32
 
-/** Nothing else: decoders skip what is no base64, so one and the same session would open under any number of texts. */
-const SEALED = /^[\w-]+\.[\w-]{32}$/
+/**
+ * The cipher and its nonce in base64url, and only as an encoder writes it: decoders skip what is no base64, and the last bits
+ * that make no byte (RFC 4648 §3.5), so one and the same session would open under any number of texts.
+ */
+const SEALED = /^(?:[\w-]{4})*(?:[\w-][AQgw]|[\w-]{2}[AEIMQUYcgkosw048])?\.[\w-]{32}$/
 
 /** secure-session's own limit is pushed back by every write, so it is not the one that counts: see `session.absoluteDuration`. */
 const TEN_YEARS = 315_360_000
@@ -49,15 +52,15 @@ export async function createSeal (fastify: FastifyInstance, { session: { keys },
   let seal: Seal | undefined
   await fastify.register(async (context) => {
     await context.register(secureSession, { key: derived, sessionName, cookieName: sessionName, expiry: TEN_YEARS })
-    seal = sealOf(context, keyIdOf(derived), sessionName)
+    seal = sealOf(context, derived.map(keyIdOf), sessionName)
   })
   if (seal === undefined) throw new Error('@fastify/secure-session could not be registered')
   return seal
 }
 
-function sealOf (context: FastifyInstance, keyId: string, sessionName: string): Seal {
+function sealOf (context: FastifyInstance, keyIds: readonly string[], sessionName: string): Seal {
   return {
-    keyId,
+    keyIds,
     // secure-session's "cipher;nonce" in base64 would be percent-encoded in a cookie, a third of it for nothing.
     seal (content) {
       const sealed = context.encodeSecureSession(context.createSecureSession({ ...content }), sessionName)
@@ -78,6 +81,6 @@ export function nonceOf (sealed: string): string {
 }
 
 /** A few bits of a hash: enough to tell a handful of keys apart, and of no use to anybody. */
-function keyIdOf ([first = Buffer.alloc(0)]: Buffer[]): string {
-  return createHash('sha256').update('fastify-token-management key id').update(first).digest('base64url').slice(0, 4)
+function keyIdOf (key: Buffer): string {
+  return createHash('sha256').update('fastify-token-management key id').update(key).digest('base64url').slice(0, 4)
 }

@@ -1,10 +1,27 @@
+import { type Cookie, cookiesNamed } from './cookie-header.ts'
+
 /** What browsers keep of a cookie, name and value together; what is larger they drop without a word (RFC 6265bis §5.6). */
 const MAX_COOKIE_BYTES = 4096
 
 /** How many there are stands before the text, in one digit. */
 const MAX_CHUNKS = 9
 
-export type Cookies = Readonly<Record<string, string | undefined>>
+/** That are worth to be tried. Cookies of one name come twice where they have two paths or domains. */
+const MAX_TEXTS = 8
+
+/** One text, and the names of the cookies that it came in. */
+export interface ReceivedText {
+  readonly text: string
+  readonly names: readonly string[]
+}
+
+/** What a Cookie header holds of ours. */
+export interface Received {
+  /** The names of all of it, to the character. */
+  readonly names: readonly string[]
+  /** The texts that are whole, as far as can be seen from outside: what is mixed of two does not open. Left-over chunks are no part of them. */
+  readonly texts: readonly ReceivedText[]
+}
 
 /** One text in as many cookies as it takes: `<name>` where one is enough, else `<name>.0`, `<name>.1`… */
 export class CookieChunks {
@@ -31,24 +48,25 @@ export class CookieChunks {
     return Array.from({ length: count }, (_, index) => [`${this.#name}.${index}`, whole.slice(index * room, (index + 1) * room)])
   }
 
-  /** The texts that are whole, as far as can be seen from outside: what is mixed of two does not open. Left-over chunks are no part of them. */
-  join (cookies: Cookies): string[] {
-    const single = cookies[this.#name]
-    const count = Number(cookies[`${this.#name}.0`]?.charAt(0))
-    const chunks = count > 1 ? this.#chunkNames.slice(0, count).map((name) => cookies[name] ?? '') : []
-    return [
-      ...(single?.startsWith('1.') ? [single.slice(2)] : []),
-      ...(chunks.length > 0 && chunks.every(Boolean) ? [chunks.join('').slice(2)] : [])
-    ]
+  read (header: string): Received {
+    const cookies = cookiesNamed(header, this.#name)
+    const texts = cookies.flatMap(({ name, value }) => {
+      if (name === this.#name) return value.startsWith('1.') ? [{ text: value.slice(2), names: [name] }] : []
+      return name === this.#chunkNames[0] ? this.#join(value, cookies) : []
+    })
+    return { names: [...new Set(cookies.map(({ name }) => name))], texts: texts.slice(0, MAX_TEXTS) }
   }
 
-  /** The names of those cookies that are ours, to the character. */
-  among (cookies: Cookies): string[] {
-    return [this.#name, ...this.#chunkNames].filter((name) => cookies[name])
-  }
-
-  /** Whether a cookie of this name is one of ours. */
-  has (name: string): boolean {
-    return name === this.#name || this.#chunkNames.includes(name)
+  /** All that a first chunk can be the beginning of. */
+  #join (first: string, cookies: readonly Cookie[]): ReceivedText[] {
+    const count = Number(first.charAt(0))
+    if (!(count > 1)) return []
+    const names = this.#chunkNames.slice(0, count)
+    let wholes = [first.slice(2)]
+    for (const wanted of names.slice(1)) {
+      const chunks = cookies.filter(({ name }) => name === wanted)
+      wholes = wholes.flatMap((whole) => chunks.map(({ value }) => whole + value)).slice(0, MAX_TEXTS)
+    }
+    return wholes.map((text) => ({ text, names }))
   }
 }

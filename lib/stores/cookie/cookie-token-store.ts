@@ -1,12 +1,12 @@
-import { parseCookie, type SerializeOptions, stringifySetCookie } from 'cookie'
+import { type SerializeOptions, stringifySetCookie } from 'cookie'
 import type { FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../../options/check.ts'
 import type { TokenSet } from '../../tokens/token-set.ts'
 import { writeWithinBudget, type WrittenCookies } from './budget.ts'
-import { CookieChunks, type Cookies } from './chunks.ts'
+import { CookieChunks, type Received } from './chunks.ts'
 import type { Seal } from '../seal.ts'
 import { dropCookies, putCookies } from './response-cookies.ts'
-import { type OpenedSession, SessionTexts, type Session } from './session-text.ts'
+import { isNewer, type OpenedSession, SessionTexts, type Session } from './session-text.ts'
 import { SessionTimes, type SessionTimesSettings } from '../session-times.ts'
 import type { StoreContext, TokenStore } from '../token-store.ts'
 
@@ -16,60 +16,61 @@ export interface CookieTokenStoreSettings extends SessionTimesSettings {
   readonly clock: () => number
 }
 
-/** What a Cookie header holds, and the sealed texts that are whole in it. */
-interface Received {
-  readonly header: string
-  readonly cookies: Cookies
-  readonly texts: readonly string[]
-}
-
-export interface CookieTokenStore extends TokenStore {
-  /** Whether a cookie of this name is the session's, or a part of it. */
-  readonly ownsCookie: (name: string) => boolean
+/** A session, and the names of the cookies that it came in. */
+interface ReceivedSession {
+  readonly session: OpenedSession
+  readonly names: readonly string[]
 }
 
 /** The default store: the whole session, sealed, in cookies of the browser. They are opened only when asked. */
-export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTokenStore {
+export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStore {
   const { seal, session: options, clock } = settings
   const { cookieName, maxCookieBytes } = options
   const times = new SessionTimes(settings)
   const attributes: SerializeOptions = { ...options.cookie, httpOnly: true }
   const chunks = new CookieChunks(cookieName, maxCookieBytes)
-  const ownsCookie = (name: string): boolean => chunks.has(name)
   const sessions = new SessionTexts(seal, clock)
   // The same cookies, byte for byte, for everybody who waited for one refresh.
   const writtenOnce = new WeakMap<TokenSet, WrittenCookies & { readonly rollAt: number }>()
   let hasSaidWhatIsLeftOut = false
+  /** What this store's cookies are told from those of another one by, where they are still to be sent. */
+  const kStore = Symbol(cookieName)
 
-  let last: Received = { header: '', cookies: {}, texts: [] }
+  let last: Received & { readonly header: string } = { header: '', names: [], texts: [] }
 
   /** One request asks several times: by the hook, by its handler, and as it is answered. */
   function receivedWith ({ headers: { cookie: header = '' } }: FastifyRequest): Received {
-    if (header === last.header) return last
-    const cookies = parseCookie(header)
-    last = { header, cookies, texts: chunks.join(cookies) }
+    if (header !== last.header) last = { header, ...chunks.read(header) }
     return last
   }
 
+  /** All that opens. What does not may be another instance's, of a key that this one does not have yet: it is left alone. */
+  function sessionsOf ({ request, provider }: StoreContext): ReceivedSession[] {
+    return receivedWith(request).texts.flatMap(({ text, names }) => {
+      const session = sessions.open(text, provider, request.log)
+      return session === undefined ? [] : [{ session, names }]
+    })
+  }
+
   function get (context: StoreContext): TokenSet | null {
-    const session = newest(context)
+    const opened = sessionsOf(context)
+    const session = newest(opened)
     if (session !== undefined) return session.tokens
-    const broken = chunks.among(receivedWith(context.request).cookies)
-    if (broken.length > 0) {
-      context.request.log.debug({ cookie: cookieName }, 'The session cookie is broken, of another key, or its time is over: it is cleared')
-      putCookies(context.reply, ownsCookie, broken.map(deletion))
+    const { log } = context.request
+    if (opened.length > 0) {
+      log.debug({ cookie: cookieName }, 'The time of the session is over: its cookie is cleared')
+      putCookies(context.reply, kStore, opened.flatMap(({ names }) => names).map(deletion))
+    } else if (receivedWith(context.request).names.length > 0) {
+      log.debug({ cookie: cookieName }, 'The session cookie does not open: it is broken, or of another key, and left alone until a login or a logout')
     }
     return null
   }
 
-  /** Two are whole where a left-over was not deleted. */
-  function newest ({ request, provider }: StoreContext): OpenedSession | undefined {
-    let newest: OpenedSession | undefined
-    for (const text of receivedWith(request).texts) {
-      const session = sessions.open(text, provider, request.log)
-      if (session !== undefined && clock() < times.endOf(session) && isNewer(session, newest)) newest = session
-    }
-    return newest
+  /** Two are whole where a left-over was not deleted, or has another path. */
+  function newest (received: readonly ReceivedSession[]): OpenedSession | undefined {
+    let best: OpenedSession | undefined
+    for (const { session } of received) if (clock() < times.endOf(session) && isNewer(session, best)) best = session
+    return best
   }
 
   function set (context: StoreContext, tokens: TokenSet): void {
@@ -78,27 +79,27 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
       written = { ...write(context, tokens), rollAt: times.rollAt({ usedAt: clock(), tokens }) }
       writtenOnce.set(tokens, written)
     }
-    put(context, written)
+    const isLogin = tokens.generation === 0
+    put(context, written, isLogin ? receivedWith(context.request).names : namesOpened(context))
   }
 
   /** The write that pushes back the inactivity limit is needed only once in half of its time. */
   function touch (context: StoreContext): void {
-    const session = newest(context)
-    if (session !== undefined && (session.isOfOldKey || clock() >= times.rollAt(session))) put(context, write(context, session.tokens))
+    const session = newest(sessionsOf(context))
+    if (session === undefined || !(session.isOfOldKey || clock() >= times.rollAt(session))) return
+    put(context, write(context, session.tokens), namesOpened(context))
   }
 
   /** Deletes all that there can be, whatever this request has brought: a response on its way may bring the browser more. */
   function clear (context: StoreContext): void {
-    const { cookies } = receivedWith(context.request)
-    const session = newest(context)
+    const session = newest(sessionsOf(context))
     if (session !== undefined) sessions.forget(session.tokens.sessionId)
-    putCookies(context.reply, ownsCookie, [...new Set([...chunks.names, ...chunks.among(cookies)])].map(deletion))
+    const { names } = receivedWith(context.request)
+    putCookies(context.reply, kStore, [...new Set([...chunks.names, ...names])].map(deletion))
   }
 
   function dueAt ({ request }: StoreContext): number | undefined {
-    const { cookies, texts: [text, ...others] } = receivedWith(request)
-    if (text === undefined) return chunks.among(cookies).length === 0 ? Infinity : undefined
-    return others.length > 0 ? undefined : sessions.dueAt(text)
+    return Math.min(...receivedWith(request).texts.map(({ text }) => sessions.dueAt(text)))
   }
 
   function write ({ request, provider }: StoreContext, tokens: TokenSet): WrittenCookies {
@@ -120,9 +121,14 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
     }
   }
 
-  function put ({ request, reply }: StoreContext, { names, setCookies }: WrittenCookies): void {
-    const leftOver = chunks.among(receivedWith(request).cookies).filter((name) => !names.includes(name))
-    putCookies(reply, ownsCookie, [...setCookies, ...leftOver.map(deletion)])
+  /** @param replaced - the names of the cookies that it takes the place of. */
+  function put ({ reply }: StoreContext, { names, setCookies }: WrittenCookies, replaced: readonly string[]): void {
+    const leftOver = replaced.filter((name) => !names.includes(name))
+    putCookies(reply, kStore, [...setCookies, ...leftOver.map(deletion)])
+  }
+
+  function namesOpened (context: StoreContext): string[] {
+    return [...new Set(sessionsOf(context).flatMap(({ names }) => names))]
   }
 
   function deletion (name: string): string {
@@ -135,15 +141,8 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): CookieTok
     clear,
     touch,
     dueAt,
-    retract: ({ reply }) => { dropCookies(reply, ownsCookie) },
+    retract: ({ reply }) => { dropCookies(reply, kStore) },
     writesResponse: true,
-    ignoresContext: true,
-    ownsCookie
+    ignoresContext: true
   }
-}
-
-/** Of one session the one that was refreshed last, of two the one that was used last. */
-function isNewer ({ usedAt, tokens }: Session, other: Session | undefined): boolean {
-  if (other === undefined) return true
-  return tokens.sessionId === other.tokens.sessionId && tokens.generation !== other.tokens.generation ? tokens.generation > other.tokens.generation : usedAt > other.usedAt
 }

@@ -4,6 +4,9 @@ import { pack, unpack } from './pack.ts'
 import type { Seal } from '../seal.ts'
 import { OpenedCookies } from './opened-cookies.ts'
 
+/** Of the format, so that a later release can tell this one's cookies from its own. */
+const VERSION = 1
+
 /** A session as it is sealed. The provider is in it, so that nothing opens under another name. */
 export interface Session {
   readonly provider: string
@@ -33,14 +36,18 @@ export class SessionTexts {
 
   /** @param dueAt - seconds since the epoch from which on the session wants to be opened at every request. */
   seal (session: Session, dueAt: number): string {
-    const sealed = this.#seal.seal({ ...session, tokens: pack(session.tokens) })
-    return `${Math.floor(dueAt)}.${this.#seal.keyId}.${sealed}`
+    const sealed = this.#seal.seal({ version: VERSION, ...session, tokens: pack(session.tokens) })
+    return `${Math.floor(dueAt)}.${this.#seal.keyIds[0]}.${sealed}`
   }
 
-  /** From when on it is worth to open this text: at once, if another key has sealed it. */
+  /** From when on it is worth to open this text: at once, if an older key has sealed it, and never, if none of ours has. */
   dueAt (text: string): number {
-    const end = text.indexOf('.')
-    return text.startsWith(`.${this.#seal.keyId}.`, end) ? Number(text.slice(0, end)) : 0
+    const [dueAt, keyId = ''] = text.split('.', 2)
+    switch (this.#seal.keyIds.indexOf(keyId)) {
+      case -1: return Infinity
+      case 0: return Number(dueAt)
+      default: return 0
+    }
   }
 
   /** `undefined` for whatever does not open, and for a session of another provider. What was opened before is not opened again. */
@@ -57,11 +64,17 @@ export class SessionTexts {
 
   #unseal (sealed: string, log: FastifyBaseLogger): OpenedSession | undefined {
     const { content, isOfOldKey = false } = this.#seal.open(sealed, log) ?? {}
-    const { provider, usedAt, tokens: packed } = content ?? {}
-    const tokens = typeof packed === 'string' ? unpack(packed) : undefined
+    const { version, provider, usedAt, tokens: packed } = content ?? {}
+    const tokens = version === VERSION && typeof packed === 'string' ? unpack(packed) : undefined
     if (tokens === undefined || typeof provider !== 'string' || typeof usedAt !== 'number') return undefined
     const session = { provider, usedAt, tokens, isOfOldKey }
     this.#opened.remember(sealed, session)
     return session
   }
+}
+
+/** Of one session the one that was refreshed last, of two the one that was used last. */
+export function isNewer ({ usedAt, tokens }: Session, other: Session | undefined): boolean {
+  if (other === undefined) return true
+  return tokens.sessionId === other.tokens.sessionId && tokens.generation !== other.tokens.generation ? tokens.generation > other.tokens.generation : usedAt > other.usedAt
 }

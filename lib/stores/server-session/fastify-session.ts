@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 /** `request.session`, as @fastify/session makes it. */
 export interface ServerSession {
@@ -29,6 +29,12 @@ interface SessionStore {
 export function sessionOf (request: FastifyRequest): ServerSession | undefined {
   const session = request.getDecorator<ServerSession | { sessionId?: undefined } | null>('session')
   return session?.sessionId === undefined ? undefined : session
+}
+
+/** What tells the registration of @fastify/session that this context has from others that the app may have. */
+export function sessionsOf (fastify: FastifyInstance): object {
+  const decorator: unknown = Reflect.get(fastify, 'decryptSession') // as it is: getDecorator() would bind it
+  return typeof decorator === 'function' ? decorator : fastify.server
 }
 
 /** Records of our own in the store that the app has given to @fastify/session: beside the sessions, not in them. */

@@ -9,13 +9,27 @@ import { SessionTimes, type SessionTimesSettings } from '../session-times.ts'
 export interface TokenRecordsSettings extends SessionTimesSettings {
   /** Of the provider. */
   readonly name: string
+  readonly issuer: string
+  readonly clientId: string
   readonly seal: Seal | undefined
   readonly clock: () => number
 }
 
-/** What a record holds; sealed, where there is a key. */
-interface Content {
+/** Of the format, so that a later release can tell this one's records from its own. */
+const VERSION = 1
+
+/** What a record says of itself, so that none is taken for another: whoever can write to the store can copy what is in it. */
+interface Label {
+  readonly version: typeof VERSION
+  readonly id: string
+  /** The name of the registration. */
   readonly provider: string
+  readonly issuer: string
+  readonly clientId: string
+}
+
+/** What a record holds; sealed, where there is a key. */
+interface Content extends Label {
   /** Seconds since the epoch of the last write. */
   readonly usedAt: number
   readonly tokens: TokenSet
@@ -44,18 +58,18 @@ export class TokenRecords {
 
   /** `undefined` for what is not there, is over, or does not open. */
   async read (request: FastifyRequest, id: string): Promise<TokenRecord | undefined> {
-    const { name, seal, clock } = this.#settings
+    const { seal, clock } = this.#settings
     const record = await sessionRecords.read(request, id)
     if (!isRecord(record)) return undefined
     const { content, isOfOldKey = false } = seal === undefined ? record : seal.open(String(record.content), request.log) ?? {}
-    if (!isContent(content) || content.provider !== name || clock() >= this.#times.endOf(content)) return undefined
+    if (!isContent(content, this.#labelOf(id)) || clock() >= this.#times.endOf(content)) return undefined
     this.#hints.set(id, this.#times.dueAt(content))
     return { tokens: content.tokens, isToBeWritten: isOfOldKey === true || clock() >= this.#times.rollAt(content) }
   }
 
   async write (request: FastifyRequest, id: string, tokens: TokenSet): Promise<void> {
-    const { name, seal, clock } = this.#settings
-    const content: Content = { provider: name, usedAt: Math.floor(clock()), tokens }
+    const { seal, clock } = this.#settings
+    const content: Content = { ...this.#labelOf(id), usedAt: Math.floor(clock()), tokens }
     const end = this.#times.endOf(content)
     const maxAge = Math.ceil((end - content.usedAt) * 1000)
     await sessionRecords.write(request, id, {
@@ -74,8 +88,14 @@ export class TokenRecords {
   dueAt (id: string): number | undefined {
     return this.#hints.get(id)
   }
+
+  #labelOf (id: string): Label {
+    const { name, issuer, clientId } = this.#settings
+    return { version: VERSION, id, provider: name, issuer, clientId }
+  }
 }
 
-function isContent (content: unknown): content is Content {
-  return isRecord(content) && typeof content.provider === 'string' && typeof content.usedAt === 'number' && isRecord(content.tokens)
+function isContent (content: unknown, label: Label): content is Content {
+  if (!isRecord(content) || typeof content.usedAt !== 'number' || !isRecord(content.tokens)) return false
+  return Object.entries(label).every(([name, value]) => content[name] === value)
 }
