@@ -104,6 +104,8 @@ export interface TokenManagementOptions {
       sameSite?: NonNullable<NonNullable<Options['session']>['cookie']>['sameSite']
       /** `true`, and `false` where `login.callbackUri` is plain http. */
       secure?: NonNullable<NonNullable<Options['session']>['cookie']>['secure']
+      /** Keeps the cookies of an app that is embedded in other sites apart for each of them (CHIPS); for that, `sameSite` is `none`. Default: `false`. */
+      partitioned?: NonNullable<NonNullable<Options['session']>['cookie']>['partitioned']
     }
     /** The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md. Default: `8000`. */
     maxCookieBytes?: NonNullable<Options['session']>['maxCookieBytes']

@@ -42,7 +42,8 @@ const Session = Type.Object({
     domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),
     path: Type.String({ default: '/', description: 'Other than `/` only with a `cookieName` without `__Host-`.' }),
     sameSite: Type.Union([Type.Literal('lax'), Type.Literal('strict'), Type.Literal('none')], { default: 'lax', description: 'RFC 6265bis §5.6.7. `strict` loses the session on the way back from the login page.' }),
-    secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http.' }))
+    secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http.' })),
+    partitioned: Type.Boolean({ default: false, description: 'Keeps the cookies of an app that is embedded in other sites apart for each of them (CHIPS); for that, `sameSite` is `none`.' })
   }, { default: {}, additionalProperties: false, description: 'Attributes of the cookie. It is always HttpOnly.' }),
   maxCookieBytes: Type.Integer({ default: 8000, minimum: 1000, maximum: 32_768, description: 'The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md.' }),
   inactivityDuration: seconds({ default: 86_400, description: 'Ends a session that was not used for so long.' }),

@@ -43,5 +43,6 @@ export function cookieProblem (options: Options): string | undefined {
   }
   if (/^__secure-/i.test(cookieName ?? '') && !secure) return 'session.cookieName: a __Secure- cookie needs secure'
   if (cookie.sameSite === 'none' && !secure) return 'session.cookie.sameSite: none needs secure'
+  if (cookie.partitioned && !secure) return 'session.cookie.partitioned needs secure'
   return undefined
 }

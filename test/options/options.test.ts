@@ -152,7 +152,8 @@ const rules: Wrong[] = [
   { title: 'a cookie named with __Host- that is not secure', options: withSession({ cookieName: '__Host-x', cookie: { secure: false } }), says: 'session.cookie: a __Host- cookie has no domain' },
   { title: 'a cookie named with __Secure- that is not secure', options: withSession({ cookieName: '__Secure-x', cookie: { secure: false } }), says: 'session.cookieName: a __Secure- cookie needs secure' },
   { title: 'a cookie named with __Host- on plain http', options: { ...base, session: { key, cookieName: '__Host-x' }, login: { ...login, callbackUri: 'http://localhost:3000/cb' } }, says: 'session.cookie: a __Host- cookie has no domain' },
-  { title: 'SameSite=None without Secure', options: withSession({ cookie: { sameSite: 'none', secure: false } }), says: 'session.cookie.sameSite: none needs secure' }
+  { title: 'SameSite=None without Secure', options: withSession({ cookie: { sameSite: 'none', secure: false } }), says: 'session.cookie.sameSite: none needs secure' },
+  { title: 'Partitioned without Secure', options: withSession({ cookie: { partitioned: true, secure: false } }), says: 'session.cookie.partitioned needs secure' }
 ]
 
 const badKeys: Wrong[] = [
@@ -214,7 +215,7 @@ test('the defaults are those of the schema', async (t) => {
     keys: [key],
     cookieName: '__Host-tokens',
     endsWith: undefined,
-    cookie: { path: '/', sameSite: 'lax', secure: true }
+    cookie: { path: '/', sameSite: 'lax', partitioned: false, secure: true }
   })
   t.ok(Math.abs(clock() - Date.now() / 1000) < 60, 'the clock is the system\'s, in seconds')
 })
