@@ -49,6 +49,18 @@ declare module 'fastify' {
     accessToken (parameters: AccessTokenParameters & { optional?: boolean }): Promise<string | null>
   }
 
+  /** What `request.tokens.claims()` says of the user. The app augments it with what it keeps by `session.claims`. */
+  interface TokenClaims {
+    readonly sub?: string
+    readonly name?: string
+    readonly preferred_username?: string
+    readonly email?: string
+    /** The session at the provider (OpenID Connect Back-Channel Logout §2.1). */
+    readonly sid?: string
+    /** When the id_token was issued, in seconds since the epoch. */
+    readonly iat?: number
+  }
+
   interface FastifyContextConfig {
     /** Which tokens the plugin's hooks see to on this route, and whether it is `required` that there are any, as with `app.requireAccessToken`; `false`: none. */
     tokens?: Pick<TokenParameters, 'provider' | 'resource' | 'scope'> & { readonly required?: boolean } | false

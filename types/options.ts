@@ -107,6 +107,8 @@ export interface TokenManagementOptions {
       /** Keeps the cookies of an app that is embedded in other sites apart for each of them (CHIPS); for that, `sameSite` is `none`. Default: `false`. */
       partitioned?: NonNullable<NonNullable<Options['session']>['cookie']>['partitioned']
     }
+    /** What is kept of the id_token for `request.tokens.claims()`, also where the id_token itself is too large; `sid` and `iat` are kept in any case. */
+    claims?: NonNullable<Options['session']>['claims']
     /** The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md. Default: `8000`. */
     maxCookieBytes?: NonNullable<Options['session']>['maxCookieBytes']
     /** Ends a session that was not used for so long. Default: `86400`. */

@@ -45,6 +45,7 @@ const Session = Type.Object({
     secure: Type.Optional(Type.Boolean({ description: '`true`, and `false` where `login.callbackUri` is plain http.' })),
     partitioned: Type.Boolean({ default: false, description: 'Keeps the cookies of an app that is embedded in other sites apart for each of them (CHIPS); for that, `sameSite` is `none`.' })
   }, { default: {}, additionalProperties: false, description: 'Attributes of the cookie. It is always HttpOnly.' }),
+  claims: Type.Array(Type.String({ minLength: 1 }), { default: ['sub', 'name', 'preferred_username', 'email'], description: 'What is kept of the id_token for `request.tokens.claims()`, also where the id_token itself is too large; `sid` and `iat` are kept in any case.' }),
   maxCookieBytes: Type.Integer({ default: 8000, minimum: 1000, maximum: 32_768, description: 'The most that the session may take of a Cookie header, over all the cookies it is split into. A stock nginx answers 400 above 8 KB: see docs/storage.md.' }),
   inactivityDuration: seconds({ default: 86_400, description: 'Ends a session that was not used for so long.' }),
   absoluteDuration: seconds({ default: 604_800, description: 'Ends a session so long after its login.' }),

@@ -83,6 +83,11 @@ export class Pauses {
     return meaning
   }
 
+  /** Whether it is known to be dead: nothing is sent any more. */
+  isDead (key: string): boolean {
+    return this.#memories.get(key)?.failure.endsSession ?? false
+  }
+
   succeeded (key: string): void {
     this.#memories.delete(key)
   }

@@ -60,6 +60,15 @@ export class Refresher {
     }
   }
 
+  /** The newest token set of a session, as far as this process knows; `undefined` where only a new login can go on with it. Nobody is asked. */
+  living (stored: TokenSet): TokenSet | undefined {
+    const tokens = this.#coordinator.successorOf(stored) ?? stored
+    const [login] = tokens.accessTokens
+    const isGood = login !== undefined && !isExpired(login, this.#clock())
+    const isDead = this.#coordinator.hasEnded(tokens.sessionId) || this.#spender.isDead(tokens, isGood) || (this.#coordinator.isSpent(tokens) && !isGood)
+    return isDead ? undefined : tokens
+  }
+
   /** Whether a token set has what is wished for, so that nothing is spent for it. */
   isCurrent (tokens: TokenSet, wish: TokenWish, forceRenewal: boolean | string): boolean {
     const token = findAccessToken(tokens, wish)

@@ -77,6 +77,12 @@ export class Spender {
     return this.#waiting.get(refreshToken)?.since ?? Infinity
   }
 
+  /** Whether the refresh token is known to be dead, without asking anybody; for good, where no response on its way may bring another one. */
+  isDead ({ refreshToken }: TokenSet, forGood: boolean): boolean {
+    const { pauses } = this.#settings
+    return refreshToken !== undefined && (forGood ? pauses.isOver(refreshToken) : pauses.isDead(refreshToken))
+  }
+
   /** Whether the session of this token set has ended for good, so that it is to be wiped; the first time that is told. */
   endIfOver ({ refreshToken, sessionId }: TokenSet): boolean {
     const { pauses, events } = this.#settings

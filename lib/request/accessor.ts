@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, TokenClaims } from 'fastify'
 import { isNobody, UnknownProvider } from '../errors.ts'
 import type { Provider } from '../provider.ts'
 import type { TokenResponse } from '../tokens/from-response.ts'
@@ -39,6 +39,10 @@ export class Accessor implements Tokens {
       if (isNobody(error)) return null
       throw error
     }
+  }
+
+  async claims (parameters: SessionParameters = {}): Promise<TokenClaims | null> {
+    return await this.session(parameters).claims()
   }
 
   async save (response: TokenResponse | OAuth2Token, { dpopKey, ...parameters }: SaveParameters = {}): Promise<TokenSet> {

@@ -1,4 +1,6 @@
+import type { TokenClaims } from 'fastify'
 import { tell } from '../tokens/events.ts'
+import { isClaims } from '../tokens/claims.ts'
 import type { Provider } from '../provider.ts'
 import { GuardedStore } from '../stores/guarded-store.ts'
 import type { StoreContext } from '../stores/token-store.ts'
@@ -35,6 +37,15 @@ export class SessionState {
     if (found?.sessionId === known.sessionId && found.generation <= known.generation) return known
     this.#read = Promise.resolve(found)
     return found
+  }
+
+  /** Whose it is, without asking anybody; `null` where only a login helps. */
+  async claims (): Promise<TokenClaims | null> {
+    const stored = this.store.isEndedByApp ? null : await this.#tokens()
+    const living = stored === null ? undefined : this.#provider.refresher.living(stored)
+    if (living === undefined) return null
+    const { claims = {} } = living
+    return isClaims(claims) ? claims : null
   }
 
   /** For a logout or a login, what cannot be read is as good as nothing: it is cleared or replaced all the same. */

@@ -1,3 +1,4 @@
+import type { TokenClaims } from 'fastify'
 import { Unauthenticated } from '../errors.ts'
 import type { Provider } from '../provider.ts'
 import { errorOf, RefreshFailure } from '../refresh/failure.ts'
@@ -103,6 +104,10 @@ export class SessionTokens {
     const token = findAccessToken(tokens, wish)
     if (token !== undefined && token === this.#renewed && !forceRenewal && !failure.endsSession) return { tokens, token }
     throw failure
+  }
+
+  async claims (): Promise<TokenClaims | null> {
+    return await this.#session.claims()
   }
 
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {

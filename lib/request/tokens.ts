@@ -1,3 +1,4 @@
+import type { TokenClaims } from 'fastify'
 import type { ProofRequest } from '../token-service/dpop.ts'
 import type { TokenResponse } from '../tokens/from-response.ts'
 import type { TokenExchange } from '../tokens/token-exchange.ts'
@@ -47,6 +48,20 @@ export interface Tokens {
    * @throws what `request.accessToken()` throws, but FST_TOKEN_UNAUTHENTICATED and FST_TOKEN_LOGIN_REQUIRED.
    */
   get (parameters?: TokenParameters): Promise<TokenSet | null>
+  /**
+   * Whose session it is: what `session.claims` keeps of the id_token, `sid` and `iat`; `{}` where there was no id_token. `null`
+   * where nobody is logged in, or only a new login can go on. Nobody is asked: it answers with an expired access token, and while the
+   * provider is down. Augment `TokenClaims` for claims of your own.
+   *
+   * @throws FST_TOKEN_STORE_FAILED
+   * @example
+   * declare module 'fastify' {
+   *   interface TokenClaims { readonly department?: string }
+   * }
+   * const claims = await request.tokens.claims()
+   * return { name: claims?.name, department: claims?.department }
+   */
+  claims (parameters?: SessionParameters): Promise<TokenClaims | null>
   /**
    * Starts a session with tokens that the app got by itself.
    *

@@ -16,7 +16,8 @@ export function fullTokenSet (): TokenSet {
     refreshToken: token(),
     idToken: `${token()}.${token()}.${token()}`,
     dpopKey: { kty: 'EC', crv: 'P-256', x: token(), y: token(), d: token() },
-    identity: { iss: 'https://idp.example.com', sub: 'alice', aud: ['web', 'api'], azp: 'web' }
+    identity: { iss: 'https://idp.example.com', sub: 'alice', aud: ['web', 'api'], azp: 'web' },
+    claims: { sub: 'alice', name: 'Älice "A." Ångström', sid: 'a session', iat: now, address: { locality: 'Zürich' } }
   })
 }
 

@@ -29,6 +29,8 @@ export interface ProviderSettings extends Preparation {
   readonly clockTolerance: number
   readonly defaultExpiresIn?: number | undefined
   readonly tokenResponse?: Options['tokenResponse']
+  /** Which claims of id_tokens are kept. */
+  readonly session?: { readonly claims: readonly string[] } | undefined
   readonly clock: () => number
   readonly log: Pick<FastifyBaseLogger, 'warn'>
 }
@@ -132,7 +134,7 @@ export class ProviderRequests {
 
   /** How an answer is read that is asked for now. */
   reading (): Reading {
-    const { clock, defaultExpiresIn } = this.#settings
-    return { issuedAt: clock(), ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }
+    const { clock, defaultExpiresIn, session } = this.#settings
+    return { issuedAt: clock(), ...session && { claims: session.claims }, ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { keptClaims } from './claims.ts'
 import { identityOf } from './identity.ts'
 import { readClaims } from './jwt.ts'
 import { type AccessToken, findAccessToken, type JsonWebKey, type TokenSet } from './token-set.ts'
@@ -16,6 +17,8 @@ export interface TokenResponse {
 
 /** What a token response does not say by itself. */
 export interface Reading {
+  /** Which claims of an id_token are kept beside it. */
+  readonly claims?: readonly string[]
   /** Seconds since the epoch when the request was sent. */
   readonly issuedAt: number
   /** Seconds, for answers without `expires_in` whose token has no `exp`. */
@@ -34,7 +37,7 @@ export function firstTokenSet (response: TokenResponse, reading: Reading & { req
     accessTokens: [readAccessToken(response, reading, requested)],
     ...(response.refresh_token && { refreshToken: response.refresh_token }),
     ...(dpopKey && { dpopKey }),
-    ...readIdToken(response)
+    ...readIdToken(response, reading)
   }
 }
 
@@ -54,7 +57,7 @@ export function nextTokenSet (previous: TokenSet, response: TokenResponse, readi
       ? previous.accessTokens.map((token) => token === replaced ? fresh : token)
       : [...previous.accessTokens, fresh],
     ...(response.refresh_token && { refreshToken: response.refresh_token }),
-    ...readIdToken(response),
+    ...readIdToken(response, reading, previous.claims),
     ...(previous.identity && { identity: previous.identity })
   }
 }
@@ -64,10 +67,11 @@ export function salvagedTokenSet (previous: TokenSet, refreshToken: string): Tok
   return { ...previous, generation: previous.generation + 1, refreshToken }
 }
 
-function readIdToken ({ id_token: idToken }: TokenResponse): Pick<TokenSet, 'idToken' | 'identity'> {
+function readIdToken ({ id_token: idToken }: TokenResponse, reading: Reading, before?: TokenSet['claims']): Pick<TokenSet, 'idToken' | 'identity' | 'claims'> {
   if (!idToken) return {}
   const identity = identityOf(idToken)
-  return { idToken, ...(identity && { identity }) }
+  const claims = keptClaims(idToken, reading.claims ?? [], before)
+  return { idToken, ...(identity && { identity }), ...(claims && { claims }) }
 }
 
 /** The access token of an answer, and what it was asked for with: that is what it is for, where the answer does not say (RFC 6749 §5.1). */

@@ -40,6 +40,8 @@ export interface TokenSet {
   readonly dpopKey?: JsonWebKey
   /** Whose session this is: a refreshed id_token must say the same, also where the first one was too large to keep. */
   readonly identity?: Identity
+  /** Of the id_token what `session.claims` names, `sid` and `iat`: kept where the id_token itself was too large. */
+  readonly claims?: Readonly<Record<string, unknown>>
 }
 
 /** What a wish means in a session: without a resource it is for that of the login (RFC 8707 §2.2). */

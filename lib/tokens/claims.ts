@@ -1,0 +1,22 @@
+import type { TokenClaims } from 'fastify'
+import { readClaims } from './jwt.ts'
+import { isRecord } from './record.ts'
+
+/** Kept in any case: by these a logout at the provider finds its sessions (OpenID Connect Back-Channel Logout §2.4). */
+const ALWAYS: readonly string[] = ['sid', 'iat']
+
+/**
+ * The claims that are kept beside the id_token, which may be too large for the cookie. A refreshed id_token that says less
+ * takes none away (OpenID Connect Core §12.2).
+ */
+export function keptClaims (idToken: string, wanted: readonly string[], before: Readonly<Record<string, unknown>> = {}): Record<string, unknown> | undefined {
+  const claims = readClaims(idToken)
+  if (claims === undefined) return undefined
+  const kept = [...ALWAYS, ...wanted].filter((name) => Object.hasOwn(claims, name))
+  return { ...before, ...Object.fromEntries(kept.map((name) => [name, claims[name]])) }
+}
+
+/** What types claims have is the provider's word, and the app's, where it augments the interface. */
+export function isClaims (claims: object): claims is TokenClaims {
+  return isRecord(claims)
+}
