@@ -48,6 +48,13 @@ test('the README and the types say of the options what the schema says', async (
   t.equal(readFileSync('types/options.ts', 'utf8'), optionsModule(), 'types/options.ts: run npm run docs')
 })
 
+test('the tests that SECURITY.md names for what holds are there', (t) => {
+  const rows = [...readFileSync('SECURITY.md', 'utf8').matchAll(/\| `(test\/.*?\.test\.ts)` \| (.*) \|\n/g)]
+  t.ok(rows.length > 30, `${rows.length} rows`)
+  for (const [, file = '', title = ''] of rows) t.ok(readFileSync(file, 'utf8').replaceAll('\\\'', '\'').includes(title), `${file}: ${title}`)
+  t.end()
+})
+
 test('the README names every error code, and no other', async (t) => {
   const codes = readFileSync('lib/errors.ts', 'utf8').match(/(?<=')FST_TOKEN_[A-Z_]+(?=', ')/g)
   t.ok(codes !== null && codes.length > 10)

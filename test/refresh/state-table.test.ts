@@ -60,13 +60,13 @@ test('nothing stored: 401 FST_TOKEN_UNAUTHENTICATED, null if optional', async (t
   t.equal(server.tokenRequests, 0)
 })
 
-test('a cookie that does not open is cleared and logged at debug, and is a 401 but never a 500', async (t) => {
+test('F50 a cookie that does not open is left alone and logged at debug, and is a 401 but never a 500', async (t) => {
   const { browser, log } = await scene(t)
   browser.cookies.set('__Host-tokens', 'not.ours')
   const answer = await browser.clone().get('/token')
   isRefused(t, answer, 401, 'FST_TOKEN_UNAUTHENTICATED')
-  isCleared(t, answer)
-  t.ok(log.some((line) => line.includes('"level":20') && line.includes('it is cleared')))
+  isUnchanged(t, answer)
+  t.ok(log.some((line) => line.includes('"level":20') && line.includes('left alone until a login or a logout')))
   t.strictSame((await browser.get('/optional')).json, { token: null })
 })
 

@@ -1,0 +1,65 @@
+import fc from 'fast-check'
+import Fastify, { type FastifyInstance } from 'fastify'
+import tokenManagement from '../lib/index.ts'
+import { costlyHeaders, headersLike } from '../test/support/hostile-cookies.ts'
+import { machine, median, printReport, table } from './report.ts'
+
+/**
+ * `npm run bench:cookies`: what hostile Cookie headers cost beside bare Fastify, as Markdown. Each is sent several times to both, on a
+ * route that asks for a token and on none at all, and the quickest counts, so that a pause of the machine is nobody's cost.
+ */
+const RANDOM = 50_000
+const [TIMES, MORE_TIMES] = [3, 50]
+const WORST = 50
+
+const name = '__Host-tokens'
+const issuer = 'https://idp.example.com'
+const bare = Fastify()
+bare.get('/token', async () => ({ token: null }))
+const plugin = Fastify()
+await plugin.register(tokenManagement, { metadata: { issuer, token_endpoint: `${issuer}/token` }, clientId: 'web', clientSecret: 'a secret', session: { key: Buffer.alloc(32, 'k') } })
+plugin.get('/token', async (request) => ({ token: await request.accessToken({ optional: true }) }))
+plugin.get('/save', async (request) => {
+  await request.tokens.save({ access_token: 'an access token '.repeat(60), refresh_token: 'a refresh token', token_type: 'Bearer' })
+})
+const value = (await plugin.inject('/save')).cookies[0]?.value ?? ''
+
+/** Microseconds of one request, at its quickest. */
+async function cost (app: FastifyInstance, url: string, cookie: string, times: number): Promise<number> {
+  let least = Infinity
+  for (let time = 0; time < times; time++) {
+    const before = performance.now()
+    await app.inject({ url, headers: { cookie } })
+    least = Math.min(least, performance.now() - before)
+  }
+  return least * 1000
+}
+
+/** What the plugin costs beside bare Fastify, which gets the same header. */
+async function difference (url: string, cookie: string, times = TIMES): Promise<number> {
+  return await cost(plugin, url, cookie, times) - await cost(bare, url, cookie, times)
+}
+
+async function measure (title: string, url: string, headers: readonly string[]): Promise<string[]> {
+  const costs: Array<{ cookie: string, micros: number }> = []
+  for (const cookie of headers) costs.push({ cookie, micros: await difference(url, cookie) })
+  const worst = costs.toSorted((one, other) => other.micros - one.micros).slice(0, WORST)
+  const again: number[] = []
+  for (const { cookie } of worst) again.push(await difference(url, cookie, MORE_TIMES))
+  return [title, url, String(headers.length), median(costs.map(({ micros }) => micros)).toFixed(0), Math.max(...again).toFixed(0)]
+}
+
+const costly = costlyHeaders(name, value)
+const random = fc.sample(headersLike(name, value), { numRuns: RANDOM, seed: 1 })
+const rows: string[][] = []
+for (const url of ['/token', '/nothing']) {
+  await measure('warm-up', url, random.slice(0, 5000))
+  rows.push(await measure('random', url, random))
+  for (const [title, header] of Object.entries(costly)) rows.push(await measure(title, url, [header]))
+}
+printReport([
+  table(['headers', 'route', 'how many', 'median, µs', 'worst, µs'], rows),
+  '',
+  ...machine('one process, without sockets', ['fastify', '@fastify/secure-session'])
+])
+await Promise.all([bare.close(), plugin.close()])
