@@ -209,6 +209,7 @@ test('the defaults are those of the schema', async (t) => {
     allowInsecureRequests: []
   })
   t.strictSame(session, {
+    claims: ['sub', 'name', 'preferred_username', 'email'],
     maxCookieBytes: 8000,
     inactivityDuration: 86_400,
     absoluteDuration: 604_800,
