@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import Fastify, { type FastifyInstance } from 'fastify'
 import tokenManagement from '../lib/index.ts'
@@ -20,9 +21,10 @@ const plugin = Fastify()
 await plugin.register(tokenManagement, { metadata: { issuer, token_endpoint: `${issuer}/token` }, clientId: 'web', clientSecret: 'a secret', session: { key: Buffer.alloc(32, 'k') } })
 plugin.get('/token', async (request) => ({ token: await request.accessToken({ optional: true }) }))
 plugin.get('/save', async (request) => {
-  await request.tokens.save({ access_token: 'an access token '.repeat(60), refresh_token: 'a refresh token', token_type: 'Bearer' })
+  await request.tokens.save({ access_token: randomBytes(700).toString('base64url'), refresh_token: randomBytes(400).toString('base64url'), token_type: 'Bearer' })
 })
-const value = (await plugin.inject('/save')).cookies[0]?.value ?? ''
+const value = (await plugin.inject('/save')).cookies[0]?.value
+if (value === undefined) throw new Error('There is no genuine session to begin with')
 
 /** Microseconds of one request, at its quickest. */
 async function cost (app: FastifyInstance, url: string, cookie: string, times: number): Promise<number> {

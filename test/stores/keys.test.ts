@@ -56,7 +56,7 @@ test('F47 a session cookie of one issuer, client or registration is nobody\'s at
   const apps = await startApps(t)
   const outcomes = []
   for (const from of apps) {
-    const value = (await from.save({ access_token: 'a secret of its own', token_type: 'bearer', refresh_token: 'r' })).cookies.get(from.cookieName) ?? ''
+    const value = (await from.save({ access_token: 'a-secret-of-its-own', token_type: 'bearer', refresh_token: 'r' })).cookies.get(from.cookieName) ?? ''
     for (const to of apps) {
       const answer = await new Browser(to.origin, [[to.cookieName, value]]).get('/optional')
       t.equal(answer.status, 200)
@@ -80,7 +80,7 @@ for (const key of [undefined, sessionKey]) {
     const sessions = []
     for (const app of apps) {
       const known = new Set(store.records.keys())
-      const browser = await app.save({ access_token: 'a secret of its own', token_type: 'bearer', refresh_token: 'r' })
+      const browser = await app.save({ access_token: 'a-secret-of-its-own', token_type: 'bearer', refresh_token: 'r' })
       const [id = '', record = ''] = [...store.records].find(([id, record]) => !known.has(id) && record.includes('"content"')) ?? []
       sessions.push({ ...app, browser, id, record })
     }
@@ -97,8 +97,8 @@ for (const key of [undefined, sessionKey]) {
     t.strictSame(outcomes, sessions.map(({ of }) => [of, of]))
 
     const [one] = sessions
-    const other = await one?.save({ access_token: 'another session', token_type: 'bearer' })
-    t.equal((await other?.get('/optional'))?.json.token, 'another session')
+    const other = await one?.save({ access_token: 'another-session', token_type: 'bearer' })
+    t.equal((await other?.get('/optional'))?.json.token, 'another-session')
     for (const [id, record] of store.records) if (id !== one?.id && record.includes('"content"')) store.records.set(id, one?.record ?? '')
     t.equal((await other?.get('/optional'))?.json.token, null, 'of the same registration, under another id')
   })
@@ -114,8 +114,8 @@ test('F47 a session that refers to the record of another registration gets nothi
   }
   const one = await startApp(t, server, { session: {}, before })
   const other = await startApp(t, server, { session: {}, clientId: 'admin', before })
-  const browser = await one.save({ access_token: 'a secret', token_type: 'bearer' })
-  t.equal((await browser.get('/optional')).json.token, 'a secret')
+  const browser = await one.save({ access_token: 'a-secret', token_type: 'bearer' })
+  t.equal((await browser.get('/optional')).json.token, 'a-secret')
   t.equal((await new Browser(other.origin, browser.cookies).get('/optional')).json.token, null)
 })
 

@@ -147,7 +147,7 @@ test('several writes in one response send one cookie: the last', async (t) => {
     routes: (app) => {
       app.post<{ Body: { access_token: string, token_type: string } }>('/twice', async (request) => {
         await request.tokens.save(request.body)
-        await request.tokens.save({ ...request.body, access_token: 'the last' })
+        await request.tokens.save({ ...request.body, access_token: 'the-last' })
         return {}
       })
       app.post('/clear', async (request) => {
@@ -158,7 +158,7 @@ test('several writes in one response send one cookie: the last', async (t) => {
   })
   const { cookies } = await app.inject({ method: 'POST', url: '/twice', payload: await server.issue() })
   t.equal(cookies.length, 1)
-  t.match((await app.inject({ url: '/token', cookies: { '__Host-tokens': cookies[0]?.value ?? '' } })).json(), { token: 'the last' })
+  t.match((await app.inject({ url: '/token', cookies: { '__Host-tokens': cookies[0]?.value ?? '' } })).json(), { token: 'the-last' })
 
   const browser = await login()
   clock.now += 61
