@@ -12,14 +12,13 @@ import { Outages } from './refresh/outages.ts'
 import { Pauses } from './refresh/pauses.ts'
 import { RefreshEvents } from './refresh/refresh-events.ts'
 import { Refresher } from './refresh/refresher.ts'
-import { ServiceHealth } from './refresh/service-health.ts'
 import { Spender } from './refresh/spender.ts'
 import { ownStore } from './stores/own-store.ts'
 import { Overflow } from './stores/overflow.ts'
 import { storeProblem } from './stores/store-check.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
 import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
-import { decorateBackchannel } from './token-service/decorate-backchannel.ts'
+import { decorateBackchannel, forProbes } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
 import { LoginRequests } from './token-service/login-requests.ts'
 import { metadataOf } from './token-service/metadata.ts'
@@ -95,9 +94,9 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   await decorateTokenStore(fastify, options, registry)
 
   const coordinator = memoryRefreshCoordinator(options.gracePeriod, options.session.inactivityDuration, clock)
-  const health = new ServiceHealth((dispatcher) => answersAtAll(requests.tokenEndpoint, dispatcher), clock)
-  const asking = new Asking(health, new Outages(() => requests.tokenEndpoint, clock, log))
-  const pauses = new Pauses({ ...options, grants: () => health.grants })
+  const probe = (dispatcher: Dispatcher) => answersAtAll(requests.tokenEndpoint, forProbes(dispatcher))
+  const asking = new Asking(probe, new Outages(() => requests.tokenEndpoint, clock, log), clock)
+  const pauses = new Pauses({ ...options, grants: () => requests.grants })
   const background = new Background()
   const events = new RefreshEvents({ ...options, provider: name, log })
   const spender = new Spender({ ...options, tokenService, coordinator, asking, pauses, background, events, log })

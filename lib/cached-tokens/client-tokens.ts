@@ -52,7 +52,8 @@ export class ClientTokens {
         key,
         dispatcher: backchannelFor(server),
         send: (wary) => tokenService.clientCredentials(wish, parameters, wary),
-        retryAmbiguous: true
+        retryAmbiguous: true,
+        risksNothing: true
       }))
       return token.accessToken
     } catch (error) {

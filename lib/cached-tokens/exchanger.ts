@@ -47,13 +47,17 @@ export class Exchanger {
       key,
       dispatcher,
       send: (wary) => this.#tokenService.exchange(subject, parameters, wary),
-      retryAmbiguous: true
+      retryAmbiguous: true,
+      risksNothing: true
     })
     const issued = await this.#cache.obtain(key, forceRenewal, async () => {
       const token = await exchange(subject).catch(async (error: unknown) => {
         if (!blamesSubject(error) || this.#hopeless.has(key)) throw error
-        const renewed = await current({ ...wish, forceRenewal: accessToken })
         this.#hopeless.set(key, true)
+        const renewed = await current({ ...wish, forceRenewal: accessToken }).catch((failure: unknown) => {
+          // Where there is no other token, this is still the matter of the exchange.
+          throw failure instanceof RefreshFailure && (failure.endsSession || failure.class === 'headersSent') ? failure : error
+        })
         return await exchange(renewed)
       })
       this.#hopeless.delete(key)

@@ -3,7 +3,7 @@ import { classifyFailure, type RefreshFailure } from './failure.ts'
 import { leavingOnlyIf } from './held-back.ts'
 import type { Outages } from './outages.ts'
 import { askPatiently } from './retry.ts'
-import type { ServiceHealth } from './service-health.ts'
+import { ServiceHealth } from './service-health.ts'
 
 /** What is asked for. */
 export interface Question<Answer> {
@@ -13,37 +13,48 @@ export interface Question<Answer> {
   readonly send: (dispatcher: Dispatcher) => Promise<Answer>
   /** Whether it may be sent again where its answer was lost. */
   readonly retryAmbiguous: boolean
+  /** Whether no session is lost where the service takes it and does not answer. */
+  readonly risksNothing: boolean
 }
 
 /** How the token service is asked for tokens, by everybody: not while it pauses, patiently, and what comes of it is noted. */
 export class Asking {
-  readonly #health: ServiceHealth
+  readonly #probe: (dispatcher: Dispatcher) => Promise<boolean>
   readonly #outages: Outages
+  readonly #clock: () => number
+  /** By the HTTP client: what is out of reach for one may be in reach for another. */
+  readonly #healths = new WeakMap<Dispatcher, ServiceHealth>()
 
-  constructor (health: ServiceHealth, outages: Outages) {
-    this.#health = health
+  constructor (probe: (dispatcher: Dispatcher) => Promise<boolean>, outages: Outages, clock: () => number) {
+    this.#probe = probe
     this.#outages = outages
+    this.#clock = clock
   }
 
   /** @throws RefreshFailure */
-  async ask<Answer> ({ key, dispatcher, send, retryAmbiguous }: Question<Answer>): Promise<Answer> {
-    const wary = leavingOnlyIf(() => this.#health.isWell, dispatcher)
+  async ask<Answer> ({ key, dispatcher, send, retryAmbiguous, risksNothing }: Question<Answer>): Promise<Answer> {
+    const health = this.#healthBy(dispatcher)
+    const wary = leavingOnlyIf(() => risksNothing || health.isWell, dispatcher)
     try {
       const answer = await askPatiently(async () => {
-        await this.#health.enter(dispatcher)
+        await health.enter(risksNothing)
         return await send(wary)
       }, retryAmbiguous)
-      this.granted(key)
+      this.succeeded(key, dispatcher)
       return answer
     } catch (error) {
-      throw await this.#note(key, classifyFailure(error), dispatcher)
+      const failure = classifyFailure(error)
+      if (failure.isPassing) this.#outages.failed(key, failure)
+      if (failure.isSuspicious && failure.wasAsked) await health.suspect(failure.cause)
+      throw failure
     }
   }
 
-  /** A token came, by whatever grant. */
-  granted (key: string): void {
-    this.#outages.succeeded(key, !this.#health.isWell)
-    this.#health.granted()
+  /** A token came, by whatever grant: that ends a pause. */
+  succeeded (key: string, dispatcher: Dispatcher): void {
+    const health = this.#healthBy(dispatcher)
+    this.#outages.succeeded(key, !health.isWell)
+    health.succeeded()
   }
 
   /** Somebody has got no token for it. */
@@ -51,9 +62,9 @@ export class Asking {
     if (isPassing) this.#outages.disappointed()
   }
 
-  async #note (key: string, failure: RefreshFailure, dispatcher: Dispatcher): Promise<RefreshFailure> {
-    if (failure.isPassing) this.#outages.failed(key, failure)
-    if (failure.isSuspicious && failure.wasAsked) await this.#health.suspect(dispatcher, failure.cause)
-    return failure
+  #healthBy (dispatcher: Dispatcher): ServiceHealth {
+    const health = this.#healths.get(dispatcher) ?? new ServiceHealth(() => this.#probe(dispatcher), this.#clock)
+    this.#healths.set(dispatcher, health)
+    return health
   }
 }

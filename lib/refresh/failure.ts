@@ -35,7 +35,9 @@ export class RefreshFailure extends Error {
 
   /** Whether the service itself may be down: there was no connection, or no answer, or only a gateway's. */
   get isSuspicious (): boolean {
-    return this.cause instanceof BackchannelError || (this.cause instanceof AnswerError && (this.cause.status === 502 || this.cause.status === 504))
+    const { cause } = this
+    if (cause instanceof BackchannelError) return cause.isOfNetwork
+    return cause instanceof AnswerError && (cause.status === 502 || cause.status === 504)
   }
 }
 

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { AnswerError } from '../token-service/token-response.ts'
 import { RefreshFailure } from './failure.ts'
 
 /** Seconds before something is presented again that was refused, or may have been spent. */
@@ -100,6 +101,12 @@ export class Pauses {
     const memory = this.#memories.get(key)
     if (memory === undefined || !memory.failure.endsSession) return false
     return memory.failure.class !== 'ended' || this.#settings.clock() >= memory.firstAt + this.#settings.gracePeriod
+  }
+
+  /** Whether this may have been spent already, so that nothing is risked by sending it. */
+  mayBeSpent (key: string): boolean {
+    const { failure } = this.#memories.get(key) ?? {}
+    return failure?.class === 'ambiguous' || (failure?.isSuspicious === true && failure.cause instanceof AnswerError)
   }
 
   /** Whether this is the first to say that it is over. */

@@ -1,4 +1,3 @@
-import type { Dispatcher } from 'undici'
 import { RefreshFailure } from './failure.ts'
 
 /** Seconds of the first pause after an outage, and of the longest: doubled at each probe that fails. */
@@ -6,11 +5,11 @@ const FIRST_PAUSE = 1
 const LONGEST_PAUSE = 30
 
 /** Whether the service answers at all: it risks no session, since nothing is spent by it. */
-export type Probe = (dispatcher: Dispatcher) => Promise<boolean>
+export type Probe = () => Promise<boolean>
 
 /**
- * Whether a token service is well. One that gives no connection or no answer is suspected, and probed; where the probe
- * fails as well the service is left alone for a while, and the next probe is the only request that finds out whether it is
+ * Whether a token service is well, as far as one HTTP client can tell. One that gives no connection or no answer is suspected,
+ * and probed; where the probe fails as well the service is left alone for a while, and the next probe finds out whether it is
  * back. Whatever it answers is not its own matter, but that of the token that was presented.
  */
 export class ServiceHealth {
@@ -18,18 +17,13 @@ export class ServiceHealth {
   readonly #clock: () => number
   #failures = 0
   #pause = { from: 0, until: 0 }
-  #probing: Promise<void> | undefined
   #cause: unknown
-  #grants = 0
+  #probing: Promise<void> | undefined
+  #successes = 0
 
   constructor (probe: Probe, clock: () => number) {
     this.#probe = probe
     this.#clock = clock
-  }
-
-  /** How many tokens it has given so far. */
-  get grants (): number {
-    return this.#grants
   }
 
   /** Whether nothing is known against it. */
@@ -40,32 +34,33 @@ export class ServiceHealth {
   /**
    * Lets a request pass, after the probe where one is due.
    *
+   * @param risksNothing - it may find out what the probe does not: some services answer no GET.
    * @throws RefreshFailure `unavailable` while the service is left alone.
    */
-  async enter (dispatcher: Dispatcher): Promise<void> {
+  async enter (risksNothing: boolean): Promise<void> {
     if (this.isWell) return
     this.#throwIfPaused()
-    await this.suspect(dispatcher, this.#cause)
-    this.#throwIfPaused()
+    await this.suspect(this.#cause)
+    if (!risksNothing) this.#throwIfPaused()
   }
 
   /** Something was sent in vain: one probe for all who say so at the time. */
-  async suspect (dispatcher: Dispatcher, cause: unknown): Promise<void> {
+  async suspect (cause: unknown): Promise<void> {
     if (this.#pauseLeft() > 0) return
     this.#cause = cause
-    this.#probing ??= this.#find(dispatcher).finally(() => { this.#probing = undefined })
+    this.#probing ??= this.#find().finally(() => { this.#probing = undefined })
     await this.#probing
   }
 
-  /** The service has given a token, so it is well, and refuses not everybody. */
-  granted (): void {
-    this.#grants++
+  /** The service has given a token. */
+  succeeded (): void {
+    this.#successes++
     this.#failures = 0
   }
 
-  async #find (dispatcher: Dispatcher): Promise<void> {
-    const grants = this.#grants
-    if (await this.#probe(dispatcher) || grants !== this.#grants) {
+  async #find (): Promise<void> {
+    const successes = this.#successes
+    if (await this.#probe() || successes !== this.#successes) {
       this.#failures = 0
       return
     }

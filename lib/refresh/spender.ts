@@ -96,7 +96,7 @@ export class Spender {
     const { tokenService, asking, retryAmbiguous, clock, background } = this.#settings
     const askedAt = clock()
     const send = async (wary: Dispatcher) => await tokenService.refresh(tokens, wish, wary)
-    const asked = asking.ask({ key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous })
+    const asked = asking.ask({ key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous, risksNothing: this.#settings.pauses.mayBeSpent(tokens.refreshToken) })
     background.add(asked)
     try {
       return this.#keep(tokens, await asked, wish, askedAt, dispatcher)

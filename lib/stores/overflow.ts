@@ -38,8 +38,8 @@ export class Overflow {
 
   /**
    * Writes as much of a token set as the store takes: it says that something is too large by FST_TOKEN_SESSION_TOO_LARGE.
-   * The id_token goes first, then the access tokens that have expired, then those that were issued longest ago; never the
-   * one that was just issued.
+   * The id_token goes first, then the access tokens that have expired, then those that were issued longest ago, and the one
+   * that was just issued last.
    *
    * @throws what the store throws otherwise, and where not even the rest fits.
    */
@@ -109,8 +109,9 @@ function smallerAndSmaller (tokens: TokenSet, now: number): TokenSet[] {
   const [login] = tokens.accessTokens
   const candidates: TokenSet[] = idToken === undefined ? [] : [rest]
   let kept: TokenSet = rest
-  const droppable = tokens.accessTokens.filter(({ accessToken, generation }) => accessToken !== '' && generation !== tokens.generation)
-  for (const token of droppable.sort((a, b) => Number(isExpired(b, now)) - Number(isExpired(a, now)) || a.issuedAt - b.issuedAt)) {
+  const isNewest = ({ generation }: AccessToken) => Number(generation === tokens.generation)
+  const droppable = tokens.accessTokens.filter(({ accessToken }) => accessToken !== '')
+  for (const token of droppable.sort((a, b) => isNewest(a) - isNewest(b) || Number(isExpired(b, now)) - Number(isExpired(a, now)) || a.issuedAt - b.issuedAt)) {
     const empty = token === login ? [{ ...token, accessToken: '' }] : []
     kept = { ...kept, accessTokens: kept.accessTokens.flatMap((each) => each === token ? empty : [each]) }
     candidates.push(kept)

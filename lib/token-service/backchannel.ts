@@ -18,10 +18,13 @@ export class BackchannelError extends Error {
   override name = 'BackchannelError'
   /** Whether the request was on its way: then the service may have worked on it. */
   readonly sent: boolean
+  /** Whether it says something of the way to the service, and not of the app's own functions. */
+  readonly isOfNetwork: boolean
 
-  constructor (message: string, sent: boolean, cause: unknown) {
+  constructor (message: string, sent: boolean, cause: unknown, isOfNetwork = true) {
     super(message, { cause })
     this.sent = sent
+    this.isOfNetwork = isOfNetwork
   }
 }
 

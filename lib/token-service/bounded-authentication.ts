@@ -16,7 +16,7 @@ export function boundedAuthentication (authentication: ClientAuthentication, tim
       await within(timeout, 'clientAuthentication, or tokenRequest or parameters before it,', () => authentication(...request))
     } catch (error) {
       if (hasCode(error)) throw error
-      throw new BackchannelError('Nothing was sent to the token service: the client could not authenticate, see the cause', false, error)
+      throw new BackchannelError('Nothing was sent to the token service: the client could not authenticate, see the cause', false, error, false)
     }
   }
   return Object.assign(bounded, { ...authentication })

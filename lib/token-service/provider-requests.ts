@@ -54,6 +54,7 @@ export class ProviderRequests {
   readonly notices: Notices
   readonly #authentication: ClientAuthentication
   readonly #dpop = new Dpop()
+  #grants = 0
 
   constructor (settings: ProviderSettings) {
     const { clientAuthentication, requestTimeout } = settings
@@ -64,6 +65,11 @@ export class ProviderRequests {
 
   get server (): oauth.AuthorizationServer {
     return this.#settings.metadata()
+  }
+
+  /** How many tokens the provider has given this client so far. */
+  get grants (): number {
+    return this.#grants
   }
 
   get tokenEndpoint (): string {
@@ -94,6 +100,7 @@ export class ProviderRequests {
     return await this.ask(means, send, async (success) => {
       const { response, dropped } = await judgeTokens(success, async (answer) => await process(await serverOfTenant(server, answer), client, answer), { ...expected, tokenType })
       this.notices.dropped(dropped)
+      this.#grants++
       const answeredAt = Date.parse(success.headers.get('date') ?? '') / 1000
       return [response, { ...reading, ...(Number.isFinite(answeredAt) && { answeredAt }) }]
     })

@@ -209,6 +209,15 @@ for (const [name, fault] of Object.entries({ 'a 429 with Retry-After': faults.re
   })
 }
 
+test('F12 a refused exchange of a session without a refresh token is its own matter, and paused', async (t) => {
+  const { server, save, ask, check } = await startExchange(t)
+  const { refresh_token: _, ...tokens } = await server.issue()
+  const browser = await save(tokens)
+  server.fault(faults.oauthError('invalid_request'))
+  await check(await ask(browser, orders), { status: 502, code: 'FST_TOKEN_SERVICE_REFUSED', tokenRequests: 1 })
+  await check(await ask(browser, orders), { status: 502, code: 'FST_TOKEN_SERVICE_REFUSED' })
+})
+
 for (const status of [400, 401, 403]) {
   test(`F12 an exchange that is refused with an empty ${status} is a 502 of the exchange, and the session is not mentioned`, async (t) => {
     const { server, login, ask, check } = await startExchange(t)

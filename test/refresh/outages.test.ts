@@ -72,6 +72,21 @@ test('F55 the trouble of one session does not come and go with the success of th
   t.equal(lines(scenario).length, 2)
 })
 
+test('F55 the trouble of somebody who does not come back hides no outage later', async (t) => {
+  const scenario = await startScenario(t)
+  const { server, login, clock } = scenario
+  const [gone, other] = [await login(), await login()]
+  clock.now += ages.expired
+  server.fault(faults.empty(500))
+  await gone.get('/token')
+  t.equal((await other.get('/token')).status, 200)
+  t.equal(lines(scenario).length, 1)
+  clock.now += 3600
+  server.fault(faults.empty(503))
+  t.equal((await other.get('/token')).status, 503)
+  t.match(lines(scenario).slice(1), [{ level: 40, status: 503 }])
+})
+
 test('a 401 of somebody who is not logged in is no warning', async (t) => {
   const { browserOf, log } = await startScenario(t).then((scenario) => ({ ...scenario, browserOf: scenario.login }))
   const browser = await browserOf()

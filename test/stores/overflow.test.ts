@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { test, type Test } from 'tap'
 import type { TokenSet, TokenStore } from '../../lib/index.ts'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { Browser } from '../support/browser.ts'
 import { sessionKey, startApp, type TestAppOptions } from '../support/start-app.ts'
 
+const noise = (length: number) => randomBytes(length).toString('base64url').slice(0, length)
 const apis = ['a', 'b', 'c', 'd', 'e'].map((name) => `https://${name}.example.com`)
 
 /** Tokens of 900 characters that nothing makes smaller: a session has room for its refresh token and three others. */
@@ -111,3 +113,31 @@ for (const code of ['FST_TOKEN_SESSION_TOO_LARGE', 'ENOSPC']) {
     t.equal(log.some((line) => line.includes('"level":50')), code === 'ENOSPC')
   })
 }
+
+test('F1 a token that is too large by itself costs nobody the new refresh token', async (t) => {
+  const server = await startServer(t)
+  const { login, clock } = await start(t, server)
+  server.settings.now = () => clock.now * 1000
+  const browser = await login()
+  server.fault({ alter: (answer) => ({ ...answer, body: { ...Object(answer.body), access_token: noise(9000) } }) })
+  const large = await ask(browser, apis[0] ?? '')
+  t.equal(large.status, 200)
+  t.ok(large.setCookies.length > 0)
+  t.equal((await ask(browser, apis[0] ?? '')).json.token, large.json.token, 'this process remembers it')
+  t.equal(server.refreshes, 1)
+  const other = await start(t, server)
+  other.clock.now = clock.now
+  t.equal((await ask(at(browser, other.origin), apis[1] ?? '')).status, 200)
+  t.equal(server.families[0]?.alive, true)
+})
+
+test('what fits in no way is not written, however often it is tried', async (t) => {
+  const server = await startServer(t)
+  const { login, log, clock } = await start(t, server, { session: { key: sessionKey, maxCookieBytes: 4000 } })
+  server.settings.now = () => clock.now * 1000
+  const browser = await login()
+  server.fault({ alter: (answer) => ({ ...answer, body: { ...Object(answer.body), refresh_token: noise(9000) } }) })
+  clock.now += 3601
+  for (let call = 0; call < 2; call++) t.match(await browser.get('/token'), { status: 200, setCookies: [] })
+  t.equal(log.filter((line) => /"level":50.*FST_TOKEN_SESSION_TOO_LARGE/.test(line)).length, 2)
+})
