@@ -56,7 +56,7 @@ export class Exchanger {
         this.#hopeless.set(key, true)
         const renewed = await current({ ...wish, forceRenewal: accessToken }).catch((failure: unknown) => {
           // Where there is no other token, this is still the matter of the exchange.
-          throw failure instanceof RefreshFailure && (failure.endsSession || failure.class === 'headersSent') ? failure : error
+          throw failure instanceof RefreshFailure && !failure.endsSession ? error : failure
         })
         return await exchange(renewed)
       })
