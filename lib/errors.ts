@@ -1,4 +1,5 @@
 import createError from '@fastify/error'
+import type { FastifyError } from 'fastify'
 
 /*
  * Every error of this plugin. Messages say what to do next and never hold a token, a secret or a body;
@@ -59,8 +60,17 @@ export const LoginFailed = createError<[problem: string, options?: ErrorOptions]
 /** A request that changes the session, and does not come from the app's own pages. */
 export const CrossSite = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_CROSS_SITE', 'Refused: %s comes from another origin, or does not say from where. Send it from a page of this app.', 403)
 
+/** A 401 of this plugin: only a login helps. `reply.startLogin({ provider })` starts it. */
+export interface UnauthenticatedError extends FastifyError {
+  readonly code: 'FST_TOKEN_UNAUTHENTICATED' | 'FST_TOKEN_LOGIN_REQUIRED'
+  /** The name of the registration whose login is meant. */
+  readonly provider: string
+  /** Where a browser logs in, as it sees it; `undefined` where that registration has no `login`. */
+  readonly loginPath?: string | undefined
+}
+
 /** Whether an error says that nobody is logged in (any more), and not that something is broken. */
-export function isNobody (error: unknown): boolean {
+export function isNobody (error: unknown): error is FastifyError {
   return hasCode(error, 'FST_TOKEN_UNAUTHENTICATED') || hasCode(error, 'FST_TOKEN_LOGIN_REQUIRED')
 }
 

@@ -5,7 +5,9 @@ import type { TokenManagementOptions } from '../types/options.ts'
 import { decorateClients } from './cached-tokens/client-tokens.ts'
 import { login } from './login/login.ts'
 import { logout } from './login/logout.ts'
+import { loginsOf } from './login/start-login.ts'
 import { checkOptions } from './options/check.ts'
+import { pathsOf } from './options/paths.ts'
 import { buildProvider, hasStoreOfApp, registryOf } from './provider.ts'
 import { checkRoutes } from './request/check-routes.ts'
 import { decorateRequests } from './request/decorate-requests.ts'
@@ -18,6 +20,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const registry = registryOf(fastify)
   const { providers, clients } = registry
   const options = checkOptions(given, {
+    prefix: fastify.prefix,
     session: hasServerSession(fastify),
     secureSession: fastify.hasDecorator('encodeSecureSession'),
     onRequest: (name) => fastify.hasRequestDecorator(name),
@@ -35,8 +38,10 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     fastify.decorate('requireAccessToken', requireAccessToken)
     if (options.refresh !== 'manual') fastify.addHook(options.refresh, refreshTokens)
   }
-  if (options.login) await fastify.register(login, { ...options, provider, login: options.login })
-  if (options.logout) await fastify.register(logout, { ...options, provider, logout: options.logout })
+  const logins = loginsOf(fastify)
+  const paths = pathsOf(options, fastify.prefix)
+  if (options.login) await fastify.register(login, { ...options, provider, paths, login: options.login, logins })
+  if (options.logout) await fastify.register(logout, { ...options, provider, paths, logout: options.logout })
 }
 
 /**
@@ -71,7 +76,9 @@ export type { ClientCertificate } from './token-service/client-certificate.ts'
 export type { Current } from './token-service/current.ts'
 export type { PrivateKey } from './token-service/private-key.ts'
 
-// What requests and the app are asked for.
+// What requests, replies and the app are asked for.
+export type { UnauthenticatedError } from './errors.ts'
+export type { StartLoginParameters } from './login/start-login.ts'
 export type { ClientDpopProofParameters, ClientTokenParameters } from './cached-tokens/client-tokens.ts'
 export type { AccessTokenParameters, DpopProofParameters, OAuth2Token, SaveParameters, SessionParameters, TokenParameters, Tokens } from './request/tokens.ts'
 export type { TokenExchange } from './tokens/token-exchange.ts'
@@ -83,5 +90,5 @@ export type { TokenResponse } from './tokens/from-response.ts'
 export type { AccessToken, JsonWebKey, TokenSet } from './tokens/token-set.ts'
 
 // What the app is told, and may have a say in.
-export type { FailureClass, RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from './tokens/events.ts'
+export type { FailureClass, RefreshedEvent, RefreshFailedEvent, RefreshTokenReusedEvent, SessionEndedEvent, SessionEndReason } from './tokens/events.ts'
 export type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from './tokens/outgoing-request.ts'

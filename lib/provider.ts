@@ -5,6 +5,7 @@ import { Exchanger } from './cached-tokens/exchanger.ts'
 import { TokenCache } from './cached-tokens/token-cache.ts'
 import { InvalidOptions } from './errors.ts'
 import type { CheckedOptions } from './options/check.ts'
+import { pathsOf } from './options/paths.ts'
 import { Asking } from './refresh/asking.ts'
 import { Background } from './refresh/background.ts'
 import { memoryRefreshCoordinator, type RefreshCoordinator } from './refresh/coordinator.ts'
@@ -15,8 +16,10 @@ import { Refresher } from './refresh/refresher.ts'
 import { Spender } from './refresh/spender.ts'
 import { ownStore } from './stores/own-store.ts'
 import { Overflow } from './stores/overflow.ts'
+import { ReplacedSessions } from './stores/replaced-sessions.ts'
 import { storeProblem } from './stores/store-check.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
+import { connectionsOf } from './token-service/backchannel.ts'
 import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
 import { decorateBackchannel, forProbes } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
@@ -24,6 +27,7 @@ import { LoginRequests } from './token-service/login-requests.ts'
 import { metadataOf } from './token-service/metadata.ts'
 import { answersAtAll } from './token-service/probe.ts'
 import { ProviderRequests } from './token-service/provider-requests.ts'
+import { Turns } from './token-service/turns.ts'
 import { TokenService } from './token-service/token-service.ts'
 import type { SessionEndedEvent } from './tokens/events.ts'
 import { readWish } from './tokens/token-wish.ts'
@@ -44,6 +48,10 @@ export interface Provider {
   readonly storeFor: (server: FastifyInstance) => TokenStore
   /** The HTTP client in force for a route of this instance. */
   readonly backchannelFor: (server: FastifyInstance) => Dispatcher
+  /** Sessions that a later login of the same person has taken the place of. */
+  readonly replaced: ReplacedSessions
+  /** Where a browser logs in, as it sees it; `undefined` without `login`. */
+  readonly loginPath: string | undefined
   readonly clock: () => number
   readonly onSessionEnded?: ((event: SessionEndedEvent) => unknown) | undefined
 }
@@ -125,7 +133,13 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     clock,
     onSessionEnded: options.onSessionEnded,
     tokenService,
-    loginRequests: new LoginRequests(requests, options.tenants),
+    loginRequests: new LoginRequests(requests, options.tenants, new Turns({
+      atOnce: Math.max(1, Math.floor(connectionsOf(options.backchannel) / 2)),
+      patience: options.requestTimeout,
+      clock
+    })),
+    replaced: new ReplacedSessions(options.gracePeriod, clock),
+    loginPath: pathsOf(options, fastify.prefix).login,
     coordinator,
     background,
     refresher: new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock),

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/request/tokens.ts'
+import type { StartLoginParameters } from '../lib/login/start-login.ts'
 import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/cached-tokens/client-tokens.ts'
 import type { refreshTokens, requireAccessToken } from '../lib/request/hooks.ts'
 import type { TokenStore } from '../lib/stores/token-store.ts'
@@ -59,6 +60,18 @@ declare module 'fastify' {
     readonly sid?: string
     /** When the id_token was issued, in seconds since the epoch. */
     readonly iat?: number
+  }
+
+  interface FastifyReply {
+    /**
+     * Sends this browser to the provider, to log in, log in as somebody else, or show more of who it is. Only a navigation is
+     * sent there: a fetch is answered 401 with the `loginPath`, where its page can go. Return what it gives.
+     *
+     * @throws FST_TOKEN_INVALID_PARAMETERS (500); what the provider refuses is answered as a login that failed.
+     * @example
+     * return reply.startLogin({ parameters: { acr_values: 'mfa' } })
+     */
+    startLogin (parameters?: StartLoginParameters): Promise<FastifyReply>
   }
 
   interface FastifyContextConfig {

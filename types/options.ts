@@ -38,6 +38,8 @@ export interface TokenManagementOptions {
     dpop_signing_alg_values_supported?: NonNullable<Options['metadata']>['dpop_signing_alg_values_supported']
     /** Whether the callback must name the issuer (RFC 9207). */
     authorization_response_iss_parameter_supported?: NonNullable<Options['metadata']>['authorization_response_iss_parameter_supported']
+    /** How the provider binds a code to the browser that asked for it (PKCE, RFC 7636): with `S256`, or the boot warns where nothing else does that. */
+    code_challenge_methods_supported?: NonNullable<Options['metadata']>['code_challenge_methods_supported']
   }
   /** The ids of the tenants that may log in, where the issuer is Entra ID's `/common` or `/organizations`. Without it, anybody who has an account there may. */
   tenants?: Options['tenants']
@@ -138,26 +140,32 @@ export interface TokenManagementOptions {
   login?: {
     /** Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route. */
     callbackUri: NonNullable<Options['login']>['callbackUri']
+    /** The route of the callback, where it is not the path of `callbackUri`: behind a proxy that strips a prefix from it. */
+    callbackPath?: NonNullable<Options['login']>['callbackPath']
     /** What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token. */
     scope: NonNullable<Options['login']>['scope']
     /** The APIs to ask for (RFC 8707): absolute URIs without a fragment. The login's own token is for the first of them; `request.accessToken({ resource })` gives those of the others. */
     resource?: NonNullable<Options['login']>['resource']
     /** What else the authorization request holds: `audience`, `prompt`, `acr_values`, `login_hint`… A function makes them for each request; what it takes from that is the browser's to say. */
     parameters?: NonNullable<Options['login']>['parameters']
-    /** The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up. Default: `'/auth/login'`. */
+    /** The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up. `/auth/<name>/login` for a named provider. Default: `'/auth/login'`. */
     startRedirectPath?: NonNullable<Options['login']>['startRedirectPath']
+    /** `false`: logins ask for no `nonce`, for providers that leave it out of their id_tokens (LinkedIn). That gives up one of two defences against an id_token, or a code, that was taken from another login; the other is PKCE. Default: `true`. */
+    nonce?: NonNullable<Options['login']>['nonce']
     /** Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider's metadata says `require_pushed_authorization_requests`. Default: `false`. */
     pushedAuthorizationRequests?: NonNullable<Options['login']>['pushedAuthorizationRequests']
     /** `false`: the tokens are handed to `login.onTokens` and not stored. Default: `true`. */
     saveTokens?: NonNullable<Options['login']>['saveTokens']
     /** Takes the tokens where `saveTokens` is `false`. */
     onTokens?: NonNullable<Options['login']>['onTokens']
-    /** Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. What it throws is the answer, and the session stays: to refuse somebody, call `request.tokens.revoke()` first. */
+    /** Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. Fails closed: what it throws is the answer, nobody is logged in then, and what was issued is revoked. */
     onLogin?: NonNullable<Options['login']>['onLogin']
+    /** Answers a login that failed, in place of the plain page for people and the JSON for programs. The status is set; it sends the reply, or returns what is to be sent. */
+    onFailed?: NonNullable<Options['login']>['onFailed']
   }
-  /** The logout route; there with `login`, or when given. */
-  logout?: {
-    /** The route that logs out: POST, from a page of the app itself. Default: `'/auth/logout'`. */
+  /** The logout route; there with `login`, or when given. `false`: there is none. */
+  logout?: false | {
+    /** The route that logs out: POST, from a page of the app itself, by a form or by `fetch`. `/auth/<name>/logout` for a named provider. Default: `'/auth/logout'`. */
     path?: NonNullable<Options['logout']>['path']
     /** Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`. */
     postLogoutRedirectUri?: NonNullable<Options['logout']>['postLogoutRedirectUri']
@@ -166,8 +174,10 @@ export interface TokenManagementOptions {
   onRefreshed?: Options['onRefreshed']
   /** Told after each refresh that failed: the class of the failure, and whether it ended the session. */
   onRefreshFailed?: Options['onRefreshFailed']
-  /** Told when a session ends: by logout, or because its refresh token is dead. */
+  /** Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired`. */
   onSessionEnded?: Options['onSessionEnded']
+  /** Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean. */
+  onRefreshTokenReused?: Options['onRefreshTokenReused']
   /** Seconds since the epoch; replaced in tests. Default: `the system's`. */
   clock?: Options['clock']
 }

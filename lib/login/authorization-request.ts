@@ -1,60 +1,66 @@
-import { createHash } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import fastifyOauth2, { type OAuth2Namespace } from '@fastify/oauth2'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { DiscoveryFailed } from '../errors.ts'
 import { extraParameters, RESERVED_FOR_LOGIN } from '../tokens/extra-parameters.ts'
 import type { CheckedOptions } from '../options/check.ts'
+import type { DpopAlgorithm } from '../options/schema.ts'
 import type { Provider } from '../provider.ts'
-import { thumbprintOf } from '../token-service/dpop.ts'
+import { generateDpopKey, thumbprintOf } from '../token-service/dpop.ts'
 import type { JsonWebKey } from '../tokens/token-set.ts'
-import type { LoginCookies } from './login-cookies.ts'
 import { pushError } from './login-error.ts'
-import type { LoginKey } from './login-key.ts'
-
-/** @fastify/oauth2 lets parameters be made for each request under this symbol. */
-const kCallbackUriParams = Symbol.for('fastify-oauth2.generate-callback-uri-params')
+import type { Transaction } from './transaction.ts'
 
 export interface AuthorizationRequestSettings {
   readonly provider: Provider
   readonly clientId: string
   readonly login: NonNullable<CheckedOptions['login']>
-  readonly cookies: LoginCookies
-  /** `undefined` without DPoP. */
-  readonly loginKey: LoginKey | undefined
+  readonly dpop?: { readonly alg: DpopAlgorithm } | undefined
 }
 
-/** Starts a login: leaves its cookies in the browser, and says where to send that. */
-export type StartLogin = (request: FastifyRequest, reply: FastifyReply) => Promise<URL>
+/** What one login asks for in place of what the options say. */
+export interface LoginWish {
+  /** In place of `login.scope`. */
+  readonly scope?: readonly string[] | undefined
+  /** Beside `login.parameters`, or in place of what those say: `prompt`, `acr_values`, `max_age`, `login_hint`… */
+  readonly parameters?: Readonly<Record<string, string>> | undefined
+}
+
+/** Where a login sends the browser, and what that is to come back with. */
+export interface StartedLogin {
+  readonly url: URL
+  readonly transaction: Omit<Transaction, 'returnTo'>
+}
+
+/** Makes an authorization request. */
+export type AuthorizationRequest = (request: FastifyRequest, reply: FastifyReply, wish: LoginWish) => Promise<StartedLogin>
 
 /**
- * The authorization request: `state` and the PKCE challenge are made by @fastify/oauth2, `nonce` and `dpop_jkt` (RFC 9449
- * §10) are added, the resources (RFC 8707 §2.1) and what the app has to say, and the whole is pushed to the provider (RFC 9126) where that is asked for.
+ * The authorization request: `state` and the PKCE challenge are made by @fastify/oauth2; `nonce`, `dpop_jkt` (RFC 9449 §10),
+ * the resources (RFC 8707 §2.1) and what the app has to say are added, and the whole is pushed to the provider (RFC 9126)
+ * where that is asked for.
  */
-export async function authorizationRequest (fastify: FastifyInstance, { provider, clientId, login, cookies, loginKey }: AuthorizationRequestSettings): Promise<StartLogin> {
-  const { tokenService, loginRequests, backchannelFor } = provider
-  const { names, attributes } = cookies
+export async function authorizationRequest (fastify: FastifyInstance, { provider, clientId, login, dpop }: AuthorizationRequestSettings): Promise<AuthorizationRequest> {
+  const { tokenService, loginRequests, backchannelFor, clock } = provider
   const { authorization_endpoint: authorizationEndpoint, pushed_authorization_request_endpoint: pushEndpoint, issuer } = tokenService.metadata
   if (authorizationEndpoint === undefined) throw new DiscoveryFailed(issuer, 'the document has no authorization_endpoint, which login needs')
   if (isPushed() && pushEndpoint === undefined) throw new DiscoveryFailed(issuer, 'the document has no pushed_authorization_request_endpoint, which pushed authorization requests need')
   const endpoint = new URL(authorizationEndpoint)
-  const auth = { authorizeHost: endpoint.origin, authorizePath: endpoint.pathname + endpoint.search, tokenHost: endpoint.origin, [kCallbackUriParams]: withNonce }
 
   await fastify.register(fastifyOauth2, {
     name: 'tokenManagement',
     scope: login.scope,
     // Nothing is redeemed there, so it gets no secret that a message of it could print.
-    credentials: { client: { id: clientId, secret: 'not used here' }, auth },
+    credentials: {
+      client: { id: clientId, secret: 'not used here' },
+      auth: { authorizeHost: endpoint.origin, authorizePath: endpoint.pathname + endpoint.search, tokenHost: endpoint.origin }
+    },
     callbackUri: login.callbackUri,
     pkce: 'S256',
-    cookie: attributes,
-    redirectStateCookieName: names.state,
-    verifierCookieName: names.codeVerifier
+    redirectStateCookieName: STATE,
+    verifierCookieName: VERIFIER
   })
   const oauth2 = fastify.getDecorator<OAuth2Namespace>('tokenManagement')
-
-  function withNonce (parameters: object, _request: FastifyRequest, _scope: unknown, state: string) {
-    return asksForIdToken(login.scope) ? { ...parameters, nonce: nonceOf(state) } : parameters
-  }
 
   function isPushed (): boolean {
     return login.pushedAuthorizationRequests || tokenService.metadata.require_pushed_authorization_requests === true
@@ -73,15 +79,29 @@ export async function authorizationRequest (fastify: FastifyInstance, { provider
     }
   }
 
-  return async (request, reply) => {
+  return async (request, reply, { scope, parameters: given }) => {
     const extra = await extraParameters('login.parameters', login.parameters, request, RESERVED_FOR_LOGIN)
-    const uri = new URL(await oauth2.generateAuthorizationUri(request, reply))
-    const { searchParams: parameters } = uri
-    for (const [name, value] of extra) parameters.set(name, value)
+    const own = await extraParameters('the parameters of startLogin()', given, request, RESERVED_FOR_LOGIN)
+    const { url, state, codeVerifier } = await begin(oauth2, request, reply)
+    const { searchParams: parameters } = url
+    if (scope !== undefined) parameters.set('scope', scope.join(' '))
+    const nonce = login.nonce && asksForIdToken(scope ?? login.scope) ? randomBytes(32).toString('base64url') : undefined
+    if (nonce !== undefined) parameters.set('nonce', nonce)
+    for (const [name, value] of [...extra, ...own]) parameters.set(name, value)
     for (const resource of [login.resource ?? []].flat()) parameters.append('resource', resource)
-    const dpopKey = await loginKey?.start(reply, parameters.get('state'))
+    const dpopKey = dpop && await generateDpopKey(dpop.alg)
     if (dpopKey !== undefined) parameters.set('dpop_jkt', await thumbprintOf(dpopKey))
-    return isPushed() ? await push(parameters, dpopKey, request.server) : uri
+    return {
+      url: isPushed() ? await push(parameters, dpopKey, request.server) : url,
+      transaction: {
+        state,
+        codeVerifier,
+        startedAt: clock(),
+        ...(nonce !== undefined && { nonce }),
+        ...(scope && { scope }),
+        ...(dpopKey && { dpopKey })
+      }
+    }
   }
 }
 
@@ -89,7 +109,16 @@ export function asksForIdToken (scope: readonly string[]): boolean {
   return scope.includes('openid')
 }
 
-/** The nonce is a hash of the state, which the browser holds in a cookie already (OpenID Connect Core §15.5.2). */
-export function nonceOf (state: string): string {
-  return createHash('sha256').update(state).digest('base64url')
+/** What @fastify/oauth2 calls the cookies that it would set. */
+const STATE = 'state'
+const VERIFIER = 'verifier'
+
+/** @fastify/oauth2 has one cookie each for the state and the verifier, whatever the number of tabs: a stand-in of the reply takes the two. */
+async function begin (oauth2: OAuth2Namespace, request: FastifyRequest, reply: FastifyReply): Promise<{ url: URL, state: string, codeVerifier: string }> {
+  const kept = new Map<string, string>()
+  const standIn: FastifyReply = Object.create(reply, { setCookie: { value: (name: string, value: string) => { kept.set(name, value) } } })
+  const url = new URL(await oauth2.generateAuthorizationUri(request, standIn))
+  const { [STATE]: state, [VERIFIER]: codeVerifier } = Object.fromEntries(kept)
+  if (state === undefined || codeVerifier === undefined) throw new Error('@fastify/oauth2 has made no state or no code verifier')
+  return { url, state, codeVerifier }
 }

@@ -1,82 +1,59 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { accessorOf } from '../request/decorate-requests.ts'
-import { LoginFailed } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
+import type { Paths } from '../options/paths.ts'
 import type { Provider } from '../provider.ts'
+import { ownRoute } from '../request/own-route.ts'
 import { createSeal } from '../stores/seal.ts'
-import { readClaims } from '../tokens/jwt.ts'
-import type { TokenSet } from '../tokens/token-set.ts'
-import { asksForIdToken, authorizationRequest, nonceOf } from './authorization-request.ts'
-import { localPath } from './local-path.ts'
-import { clearLoginCookies, loginCookies } from './login-cookies.ts'
-import { redemptionError } from './login-error.ts'
-import { LoginKey } from './login-key.ts'
+import { asksForIdToken, authorizationRequest } from './authorization-request.ts'
+import { callback } from './callback.ts'
+import { loginFailure } from './login-failure.ts'
+import { startLogin, type StartLogin } from './start-login.ts'
+import { transactionPrefix, Transactions } from './transactions.ts'
 
-export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'issuer' | 'session' | 'dpop'> {
+export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'issuer' | 'session' | 'dpop' | 'gracePeriod'> {
   readonly provider: Provider
+  readonly paths: Paths
   readonly login: NonNullable<CheckedOptions['login']>
+  /** Where `reply.startLogin()` finds it. */
+  readonly logins: Map<string, StartLogin>
 }
 
-/**
- * The login: @fastify/oauth2 makes the redirect with its `state` and PKCE challenge; the callback is ours, since the code
- * is redeemed over the backchannel, with the client's own authentication and all checks.
- */
-export async function login (fastify: FastifyInstance, { provider, login: options, ...settings }: LoginSettings): Promise<void> {
-  const { clientId, session, dpop } = settings
-  const cookies = loginCookies(provider.name, session.cookie.secure)
-  const { names, attributes } = cookies
-  const loginKey = dpop && new LoginKey(dpop.alg, await createSeal(fastify, settings, 'login', names.dpopKey), cookies)
-  const startLogin = await authorizationRequest(fastify, { provider, clientId, login: options, cookies, loginKey })
-  // No hook refreshes here, no HEAD redeems a code, and no code gets into the log.
-  const route = { config: { tokens: false }, exposeHeadRoute: false, logSerializers: { req: withoutQuery } } as const
+/** The login: a route that sends the browser to the provider, and one to which that sends it back. */
+export async function login (fastify: FastifyInstance, { logins, ...settings }: LoginSettings): Promise<void> {
+  const { provider, paths, login: options, session, dpop, gracePeriod } = settings
+  const seal = await createSeal(fastify, settings, 'login', transactionPrefix(provider.name, session))
+  const transactions = new Transactions(seal, { provider: provider.name, session, clock: provider.clock })
+  const home = `${paths.strippedPrefix}/`
+  const answerFailure = loginFailure({ onFailed: options.onFailed, loginPath: paths.login ?? home })
+  const start = startLogin({
+    provider,
+    transactions,
+    authorizationRequest: await authorizationRequest(fastify, settings),
+    answerFailure,
+    origin: new URL(options.callbackUri).origin,
+    strippedPrefix: paths.strippedPrefix,
+    home
+  })
+  logins.set(provider.name, start)
+  warnOfBareCodes(fastify, provider, options)
 
-  fastify.get(options.startRedirectPath, route, async (request, reply) => {
+  fastify.get(options.startRedirectPath, ownRoute, async (request, reply) => {
     const { returnTo } = request.query as { returnTo?: unknown }
-    reply.setCookie(names.returnTo, localPath(returnTo), attributes).header('cache-control', 'no-store')
-    return reply.redirect((await startLogin(request, reply)).href, 303)
+    return await start(request, reply, { returnTo })
   })
-
-  fastify.get(callbackPath(options.callbackUri, fastify.prefix), route, async (request, reply) => {
-    reply.header('cache-control', 'no-store')
-    const tokens = await redeem(request, reply)
-    const claims = tokens.idToken === undefined ? undefined : readClaims(tokens.idToken)
-    if (options.saveTokens) await accessorOf(request).session({ provider: provider.name }).start(tokens)
-    await (options.saveTokens ? options.onLogin : options.onTokens)?.(request, reply, tokens, claims)
-    if (reply.sent) return reply
-    return reply.redirect(localPath(request.cookies[names.returnTo]), 303)
-  })
-
-  async function redeem (request: FastifyRequest, reply: FastifyReply): Promise<TokenSet> {
-    const { [names.state]: state, [names.codeVerifier]: codeVerifier } = request.cookies
-    const parameters = new URL(request.url, options.callbackUri).searchParams
-    if (!state || !codeVerifier) throw new LoginFailed('this browser has not started it, or has finished it already')
-    if (parameters.get('state') !== state) throw new LoginFailed('the state is not the one of this browser\'s last login')
-    clearLoginCookies(request, reply, cookies)
-    const dpopKey = loginKey?.of(request, state)
-    if (loginKey !== undefined && dpopKey === undefined) throw new LoginFailed('this browser does not hold the DPoP key that it was started with')
-    try {
-      return await provider.loginRequests.redeem({
-        parameters,
-        state,
-        codeVerifier,
-        redirectUri: options.callbackUri,
-        scope: options.scope.join(' '),
-        resource: [options.resource ?? []].flat()[0],
-        ...(asksForIdToken(options.scope) && { nonce: nonceOf(state) }),
-        dpopKey
-      }, provider.backchannelFor(request.server))
-    } catch (error) {
-      throw redemptionError(error)
-    }
-  }
+  fastify.get(paths.callback, ownRoute, callback({ provider, login: options, transactions, answerFailure, gracePeriod, home, wantsDpop: dpop !== undefined }))
+  // What is almost the callback has a code in its address, too: whoever answers that must not log it.
+  fastify.head(paths.callback, ownRoute, notFound)
+  if (paths.callback !== '/') fastify.route({ ...ownRoute, method: ['GET', 'HEAD'], url: `${paths.callback}/*`, handler: notFound })
 }
 
-function withoutQuery ({ method, url }: FastifyRequest) {
-  return { method, url: url.split('?')[0] }
+async function notFound (_request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  return reply.code(404).send({ statusCode: 404, error: 'Not Found', message: 'Not Found' })
 }
 
-/** The route of the callback: Fastify puts the prefix of the context before it, and the URI has that already. */
-function callbackPath (callbackUri: string, prefix: string): string {
-  const { pathname } = new URL(callbackUri)
-  return pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname
+/** Without PKCE and without a nonce, a code that was stolen from one browser logs in another one (RFC 9700 §4.5). */
+function warnOfBareCodes ({ log }: FastifyInstance, { tokenService: { metadata } }: Provider, { scope, nonce }: LoginSettings['login']): void {
+  if (metadata.code_challenge_methods_supported?.includes('S256') || (nonce && asksForIdToken(scope))) return
+  log.warn({ issuer: metadata.issuer }, 'Nothing is known to bind a code to the browser that asked for it: the provider does not list S256 in code_challenge_methods_supported, ' +
+    'and no nonce is asked for. Ask for the scope openid, if there are id_tokens; or, if the provider has PKCE, say so in metadata')
 }

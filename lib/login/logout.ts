@@ -1,12 +1,19 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { accessorOf } from '../request/decorate-requests.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { CrossSite } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
+import type { Paths } from '../options/paths.ts'
 import type { Provider } from '../provider.ts'
+import { accessorOf } from '../request/decorate-requests.ts'
+import { ownRoute } from '../request/own-route.ts'
+import { createSeal } from '../stores/seal.ts'
+import { endSessionAddress } from './end-session-address.ts'
+import { LogoutTickets } from './logout-ticket.ts'
+import { ownPrefix } from './own-cookies.ts'
+import { sendPage } from './page.ts'
 
-export interface LogoutSettings {
+export interface LogoutSettings extends Pick<CheckedOptions, 'clientId' | 'issuer' | 'session'> {
   readonly provider: Provider
-  readonly clientId: string
+  readonly paths: Paths
   readonly logout: NonNullable<CheckedOptions['logout']>
 }
 
@@ -14,7 +21,12 @@ export interface LogoutSettings {
  * The logout: revokes the tokens, ends the session here, and sends the browser to the provider to end the one there
  * (OpenID Connect RP-Initiated Logout). Only by POST from the app's own pages, so that no other page can log users out.
  */
-export async function logout (fastify: FastifyInstance, { provider, clientId, logout: options }: LogoutSettings): Promise<void> {
+export async function logout (fastify: FastifyInstance, { provider, paths, logout: options, ...settings }: LogoutSettings): Promise<void> {
+  const { clientId, session } = settings
+  const cookieName = `${ownPrefix(provider.name, session)}logout`
+  const tickets = new LogoutTickets(await createSeal(fastify, settings, 'logout', cookieName), { cookieName, session, clock: provider.clock })
+  const home = `${paths.strippedPrefix}/`
+
   // A form or a fetch may send it: what is in the body says nothing.
   fastify.removeAllContentTypeParsers()
   fastify.addContentTypeParser('*', (_request, payload, done) => {
@@ -22,23 +34,24 @@ export async function logout (fastify: FastifyInstance, { provider, clientId, lo
     done(null)
   })
 
-  fastify.post(options.path, { config: { tokens: false } }, async (request, reply) => {
+  fastify.post(options.path, ownRoute, async (request, reply) => {
     if (!isFromOwnOrigin(request)) throw new CrossSite('the logout')
     const ended = await accessorOf(request).session({ provider: provider.name }).revoke()
-    const redirectTo = endSessionUri(ended?.idToken) ?? options.postLogoutRedirectUri ?? '/'
+    const address = endSessionAddress(provider.tokenService.metadata, { clientId, ...options, idToken: ended?.idToken })
     reply.header('cache-control', 'no-store')
-    return request.headers.accept?.includes('application/json') ? { redirectTo } : reply.redirect(redirectTo, 303)
+    const redirectTo = address === undefined ? options.postLogoutRedirectUri ?? home : `${paths.logout}/${tickets.issue(reply, address)}`
+    return request.headers.accept?.includes('application/json') ? { redirectTo } : goOn(reply, redirectTo)
   })
 
-  function endSessionUri (idToken: string | undefined): string | undefined {
-    const { end_session_endpoint: endpoint } = provider.tokenService.metadata
-    if (endpoint === undefined) return undefined
-    const uri = new URL(endpoint)
-    uri.searchParams.set('client_id', clientId)
-    if (idToken !== undefined) uri.searchParams.set('id_token_hint', idToken)
-    if (options.postLogoutRedirectUri !== undefined) uri.searchParams.set('post_logout_redirect_uri', options.postLogoutRedirectUri)
-    return uri.href
-  }
+  fastify.get<{ Params: { number: string } }>(`${options.path}/:number`, ownRoute, async (request, reply) => {
+    reply.header('cache-control', 'no-store').header('referrer-policy', 'no-referrer')
+    return reply.redirect(tickets.redeem(request, reply, request.params.number) ?? options.postLogoutRedirectUri ?? home, 303)
+  })
+}
+
+/** Chromium holds a form to the page's `form-action` along all redirects (CSP Level 3 §6.4.1): so this is an answer of its own, which goes on by itself. */
+function goOn (reply: FastifyReply, to: string): FastifyReply {
+  return sendPage(reply.header('refresh', `0; url=${to}`), { title: 'Logged out', sentences: ['You are logged out of this app.'], link: { href: to, text: 'Go on' } })
 }
 
 /** Browsers say where a POST comes from: Sec-Fetch-Site, or Origin where they are older. `trustProxy` decides what the own host is. */

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { Value } from 'typebox/value'
 import { InvalidOptions } from '../errors.ts'
+import { pathProblem, withPathsOfItsOwn } from './paths.ts'
 import { providerProblem } from './provider-check.ts'
 import { requestsProblem } from './requests-check.ts'
 import { type DpopAlgorithm, type Options, OptionsSchema } from './schema.ts'
@@ -54,13 +55,18 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   })
 }
 
-/** A login comes with a logout, `dpop: true` means what it says with all its defaults, and what is Fastify's own (as @fastify/autoload passes it on) is not ours. */
+/**
+ * A login comes with a logout unless that is `false`, a named provider has routes of its own, `dpop: true` means what it says
+ * with all its defaults, and what is Fastify's own (as @fastify/autoload passes it on) is not ours.
+ */
 function spelledOut (given: unknown): unknown {
   if (!isRecord(given)) return given
-  const { prefix, logLevel, logSerializers, ...options } = given
+  const { prefix, logLevel, logSerializers, ...ours } = given
+  const { login, logout = login === undefined ? false : {}, ...options } = withPathsOfItsOwn(ours)
   return {
-    ...(options.login !== undefined && { logout: {} }),
     ...options,
+    ...(login !== undefined && { login }),
+    ...(logout !== false && { logout }),
     ...(isRecord(options.metadata) && { metadata: withoutEmpty(options.metadata) }),
     ...(options.dpop === true && { dpop: {} })
   }
@@ -83,15 +89,11 @@ function crossFieldProblem (options: Options, surroundings: Surroundings): strin
   if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {
     return `session.endsWith: there is no session of @fastify/secure-session named ${session.endsWith}. Register that before, with this sessionName`
   }
-  return loginProblem(options) ?? requestsProblem(options, clients) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
+  return pathProblem(options, surroundings) ?? loginProblem(options) ?? requestsProblem(options, clients) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
 }
 
-function loginProblem ({ login, logout, metadata }: Options): string | undefined {
+function loginProblem ({ login, metadata }: Options): string | undefined {
   if (!login) return undefined
-  const callbackPath = new URL(login.callbackUri).pathname
-  if (new Set([callbackPath, login.startRedirectPath, logout?.path]).size < 3) {
-    return 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ: each is a route'
-  }
   if (metadata && !metadata.authorization_endpoint) return 'metadata.authorization_endpoint is required with login'
   if (metadata && !metadata.pushed_authorization_request_endpoint && (login.pushedAuthorizationRequests || metadata.require_pushed_authorization_requests)) {
     return 'metadata.pushed_authorization_request_endpoint is required where authorization requests are pushed'

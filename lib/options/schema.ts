@@ -1,8 +1,8 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { ClientAuth } from 'oauth4webapi'
 import { type Static, type TNumber, type TSchema, Type } from 'typebox'
 import type { Agent, Dispatcher } from 'undici'
-import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from '../tokens/events.ts'
+import type { RefreshedEvent, RefreshFailedEvent, RefreshTokenReusedEvent, SessionEndedEvent } from '../tokens/events.ts'
 import type { ExtraParameters } from '../tokens/extra-parameters.ts'
 import type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from '../tokens/outgoing-request.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
@@ -32,7 +32,8 @@ const Metadata = Type.Object({
   }, { description: 'Where `tlsClientAuth` finds endpoints that ask for a certificate (RFC 8705 §5).' })),
   id_token_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What id_tokens are signed with; `RS256` where it is left out.' })),
   dpop_signing_alg_values_supported: Type.Optional(Type.Array(Type.String(), { description: 'What proofs may be signed with (RFC 9449); with it, `dpop.alg` is checked at boot.' })),
-  authorization_response_iss_parameter_supported: Type.Optional(Type.Boolean({ description: 'Whether the callback must name the issuer (RFC 9207).' }))
+  authorization_response_iss_parameter_supported: Type.Optional(Type.Boolean({ description: 'Whether the callback must name the issuer (RFC 9207).' })),
+  code_challenge_methods_supported: Type.Optional(Type.Array(Type.String(), { description: 'How the provider binds a code to the browser that asked for it (PKCE, RFC 7636): with `S256`, or the boot warns where nothing else does that.' }))
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`. Members that are `null` or empty are absent.' })
 
 const Session = Type.Object({
@@ -54,20 +55,23 @@ const Session = Type.Object({
 
 const Login = Type.Object({
   callbackUri: Type.String({ description: 'Where the provider sends the browser back to (the `redirect_uri`); its path becomes a route.' }),
+  callbackPath: Type.Optional(path({ description: 'The route of the callback, where it is not the path of `callbackUri`: behind a proxy that strips a prefix from it.' })),
   scope: Type.Array(Type.String({ minLength: 1 }), { description: 'What to ask for. `openid` for an id_token; many providers want `offline_access` for a refresh token.' }),
   resource: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })], { description: 'The APIs to ask for (RFC 8707): absolute URIs without a fragment. The login\'s own token is for the first of them; `request.accessToken({ resource })` gives those of the others.' })),
   parameters: Type.Optional(extraParameters<FastifyRequest>({ description: 'What else the authorization request holds: `audience`, `prompt`, `acr_values`, `login_hint`… A function makes them for each request; what it takes from that is the browser\'s to say.' })),
-  startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up.' }),
+  startRedirectPath: path({ default: '/auth/login', description: 'The route that sends the browser to the provider; `?returnTo=/local/path` is where it ends up. `/auth/<name>/login` for a named provider.' }),
+  nonce: Type.Boolean({ default: true, description: '`false`: logins ask for no `nonce`, for providers that leave it out of their id_tokens (LinkedIn). That gives up one of two defences against an id_token, or a code, that was taken from another login; the other is PKCE.' }),
   pushedAuthorizationRequests: Type.Boolean({ default: false, description: 'Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider\'s metadata says `require_pushed_authorization_requests`.' }),
   saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
   onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
-  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. What it throws is the answer, and the session stays: to refuse somebody, call `request.tokens.revoke()` first.' }))
+  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. Fails closed: what it throws is the answer, nobody is logged in then, and what was issued is revoked.' })),
+  onFailed: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, error: FastifyError) => unknown>({ description: 'Answers a login that failed, in place of the plain page for people and the JSON for programs. The status is set; it sends the reply, or returns what is to be sent.' }))
 }, { additionalProperties: false, description: 'Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`.' })
 
 const Logout = Type.Object({
-  path: path({ default: '/auth/logout', description: 'The route that logs out: POST, from a page of the app itself.' }),
+  path: path({ default: '/auth/logout', description: 'The route that logs out: POST, from a page of the app itself, by a form or by `fetch`. `/auth/<name>/logout` for a named provider.' }),
   postLogoutRedirectUri: Type.Optional(Type.String({ description: 'Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`.' }))
-}, { additionalProperties: false, description: 'The logout route; there with `login`, or when given.' })
+}, { additionalProperties: false, orFalse: true, description: 'The logout route; there with `login`, or when given. `false`: there is none.' })
 
 const Client = Type.Object({
   scope: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { description: 'What its tokens are for; default: what the provider gives it.' })),
@@ -117,7 +121,8 @@ export const OptionsSchema = Type.Object({
   logout: Type.Optional(Logout),
   onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
   onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
-  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends: by logout, or because its refresh token is dead.' })),
+  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired`.' })),
+  onRefreshTokenReused: Type.Optional(callback<(event: RefreshTokenReusedEvent) => unknown>({ description: 'Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean.' })),
   clock: callback<() => number>({ default: () => () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
 }, { additionalProperties: false })
 
@@ -130,7 +135,7 @@ function atMost (limit: number, schema: TNumber) {
   return Type.Refine(schema, (value) => value <= limit, () => `must be at most ${limit}: it is in seconds, not in milliseconds`)
 }
 
-function path (options: { default: string, description: string }) {
+function path (options: { default?: string, description: string }) {
   return Type.String({ ...options, pattern: '^/' })
 }
 

@@ -2,11 +2,12 @@ import type { Options } from './schema.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** What is wrong with the keys that seal sessions. */
-export function keyProblem ({ session: { key }, login }: Options, { session, tokenStore }: Surroundings): string | undefined {
+export function keyProblem ({ session: { key }, login, logout }: Options, { session, tokenStore }: Surroundings): string | undefined {
   if (key === undefined) {
     const hasStore = session || tokenStore
-    if (hasStore && login === undefined) return undefined
-    return `session.key is required${hasStore ? ' with login, to seal what a browser holds of a login that is under way' : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
+    const use = login ? ' with login, to seal what a browser holds of a login that is under way' : ' with logout, to seal where the browser goes next'
+    if (hasStore && login === undefined && logout === undefined) return undefined
+    return `session.key is required${hasStore ? use : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
   }
   const keys = Array.isArray(key) ? key : [key]
   if (keys.length === 0) return 'session.key must hold at least one key'

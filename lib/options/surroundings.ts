@@ -1,5 +1,7 @@
 /** What the app has brought besides the options. */
 export interface Surroundings {
+  /** What Fastify puts before the routes of this context; default: nothing. */
+  readonly prefix?: string
   /** @fastify/session is registered: the tokens live in there. */
   readonly session: boolean
   /** @fastify/secure-session is registered: the tokens can end with its session. */

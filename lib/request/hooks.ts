@@ -2,6 +2,7 @@ import type { FastifyContextConfig, FastifyReply, FastifyRequest } from 'fastify
 import { InvalidOptions } from '../errors.ts'
 import { routeProblem } from '../options/route-check.ts'
 import { accessorOf } from './decorate-requests.ts'
+import { isOwnRoute } from './own-route.ts'
 
 type RouteTokens = Exclude<FastifyContextConfig['tokens'], false>
 
@@ -40,6 +41,8 @@ export function refreshTokens (request: FastifyRequest, _reply: FastifyReply, do
  * app.get('/orders', { onRequest: app.requireAccessToken }, handler)
  */
 export async function requireAccessToken (request: FastifyRequest): Promise<void> {
+  // The hook of a whole app must not close the way to the login.
+  if (isOwnRoute(request)) return
   const { tokens } = request.routeOptions.config
   const problem = tokens === false ? undefined : problemOf(tokens)
   if (problem !== undefined) throw problem

@@ -58,14 +58,18 @@ export class SessionState {
     }
   }
 
-  /** A new login: whoever was logged in before is not any more. */
-  async start (tokens: TokenSet): Promise<void> {
+  /**
+   * A new login.
+   *
+   * @returns the session before it, if there was one that had not ended.
+   */
+  async start (tokens: TokenSet): Promise<TokenSet | null> {
     this.store.checkWritable()
     const before = await this.readable()
     await this.store.write(tokens)
-    if (before !== null) this.forget(before)
     this.#read = Promise.resolve(tokens)
     this.#change = 'started'
+    return before === null || before.sessionId === tokens.sessionId || this.#isOver(before) ? null : before
   }
 
   /** Keeps a successor. Where that fails the request has its token all the same: the coordinator carries the successor on. */
@@ -76,7 +80,7 @@ export class SessionState {
     this.#change = 'written'
     await this.store.tryWrite(tokens)
     // A logout has crossed the write, and it wins.
-    if (this.#provider.coordinator.hasEnded(tokens.sessionId)) await this.store.undo(tokens.sessionId)
+    if (this.#isOver(tokens)) await this.store.undo(tokens.sessionId)
   }
 
   /** A refresh goes on behind the answer. A store on the server gets what it brings as it comes, and a cookie with a later response. */
@@ -89,6 +93,12 @@ export class SessionState {
   async wipe ({ sessionId }: TokenSet): Promise<void> {
     this.#change = 'wiped'
     await this.store.tryClear(sessionId)
+  }
+
+  /** What there is to be ended. `null` where there is nothing, or it has ended before. */
+  async live (): Promise<TokenSet | null> {
+    const tokens = await this.readable()
+    return tokens === null || this.#provider.coordinator.hasEnded(tokens.sessionId) ? null : tokens
   }
 
   /** A logout. */
@@ -116,7 +126,7 @@ export class SessionState {
     const tokens = await this.#read?.catch(() => null)
     if (!tokens || !this.store.isWritable) return
     const { coordinator } = this.#provider
-    if (coordinator.hasEnded(tokens.sessionId)) return this.#change === 'none' ? undefined : await this.store.undo(tokens.sessionId)
+    if (this.#isOver(tokens)) return this.#change === 'none' ? undefined : await this.store.undo(tokens.sessionId)
     // A cookie is wiped by one response only: by the time of the next there may be a new login.
     if (this.#change === 'wiped') return this.forget(tokens)
     if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.store.tryTouch()
@@ -130,6 +140,7 @@ export class SessionState {
     this.#read ??= this.store.read().then((tokens) => {
       // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
       if (tokens !== null) this.#provider.coordinator.arrived(tokens)
+      if (tokens !== null && this.#provider.replaced.isOver(tokens.sessionId)) this.forget(tokens)
       return tokens
     }, (error: unknown) => {
       this.#read = undefined
@@ -138,8 +149,13 @@ export class SessionState {
     return this.#read
   }
 
+  /** Whether nothing of it is to reach the browser any more. */
+  #isOver ({ sessionId }: TokenSet): boolean {
+    return this.#provider.coordinator.hasEnded(sessionId) || this.#provider.replaced.has(sessionId)
+  }
+
   async #endWithApp (): Promise<void> {
-    const tokens = await this.readable()
+    const tokens = await this.live()
     if (tokens !== null) await this.store.attempt(() => this.end(tokens))
   }
 }

@@ -1,9 +1,9 @@
 import type { TokenClaims } from 'fastify'
-import { Unauthenticated } from '../errors.ts'
+import { isNobody, Unauthenticated } from '../errors.ts'
 import type { Provider } from '../provider.ts'
 import { errorOf, RefreshFailure } from '../refresh/failure.ts'
 import { SessionState } from './session-state.ts'
-import { revocableTokens } from '../tokens/revocation.ts'
+import { endReplaced, revokeTokens } from './session-end.ts'
 import type { StoreContext } from '../stores/token-store.ts'
 import type { TokenExchange } from '../tokens/token-exchange.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
@@ -54,7 +54,7 @@ export class SessionTokens {
     try {
       return await this.#current(request)
     } catch (error) {
-      return throwCoded(error)
+      throw coded(error, this.#provider)
     }
   }
 
@@ -66,7 +66,9 @@ export class SessionTokens {
   async exchanged (exchange: TokenExchange, request: TokenRequest): Promise<AccessToken> {
     const { exchanger, backchannelFor } = this.#provider
     const dispatcher = backchannelFor(this.#context.request.server)
-    return await exchanger.obtain((asked) => this.#current(asked), exchange, request, dispatcher).catch(throwCoded)
+    return await exchanger.obtain((asked) => this.#current(asked), exchange, request, dispatcher).catch((error: unknown) => {
+      throw coded(error, this.#provider)
+    })
   }
 
   /**
@@ -112,33 +114,56 @@ export class SessionTokens {
 
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
     const tokens = await this.#provider.tokenService.adopt(response, dpopKey)
-    await this.#session.start(tokens)
+    const earlier = await this.start(tokens)
+    if (earlier !== null) await this.endReplaced(earlier, tokens)
     return tokens
   }
 
-  /** A new login. */
-  async start (tokens: TokenSet): Promise<void> {
-    await this.#session.start(tokens)
+  /**
+   * A new login.
+   *
+   * @returns the session before it, for `endReplaced()`.
+   */
+  async start (tokens: TokenSet): Promise<TokenSet | null> {
+    return await this.#session.start(tokens)
+  }
+
+  /** Ends a session that this one has taken the place of; `null`: of which nothing came. */
+  async endReplaced (earlier: TokenSet, by: TokenSet | null): Promise<void> {
+    await endReplaced(this.#provider, this.#context.request, earlier, by)
+  }
+
+  /** Whether somebody is logged in, as far as can be told without asking the provider. */
+  async isLive (): Promise<boolean> {
+    return await this.#session.live() !== null
   }
 
   async clear (): Promise<void> {
-    await this.#session.end(await this.#session.readable())
+    await this.#session.end(await this.#session.live())
   }
 
   /** @returns what has ended. */
   async revoke (): Promise<TokenSet | null> {
-    const { coordinator, tokenService, backchannelFor, clock } = this.#provider
-    const tokens = await this.#session.readable()
-    if (tokens !== null) {
-      this.#session.forget(tokens)
-      try {
-        const newest = coordinator.successorOf(tokens) ?? tokens
-        await tokenService.revoke(revocableTokens(newest, clock()), backchannelFor(this.#context.request.server))
-      } catch (error) {
-        this.#context.request.log.warn({ err: error }, 'The session is ended here, but its tokens could not be revoked at the provider')
-      }
-    }
+    const tokens = await this.#revokeLive()
     await this.#session.end(tokens)
+    return tokens
+  }
+
+  /** Takes back what this request has started: nobody was told of it. */
+  async takeBack (): Promise<void> {
+    await this.#revokeLive()
+    await this.#session.end(null)
+  }
+
+  /** Revokes what could not be started. */
+  async discard (tokens: TokenSet): Promise<void> {
+    this.#session.forget(tokens)
+    await revokeTokens(this.#provider, this.#context.request, tokens)
+  }
+
+  async #revokeLive (): Promise<TokenSet | null> {
+    const tokens = await this.#session.live()
+    if (tokens !== null) await this.discard(tokens)
     return tokens
   }
 
@@ -148,6 +173,8 @@ export class SessionTokens {
   }
 }
 
-function throwCoded (error: unknown): never {
-  throw error instanceof RefreshFailure ? errorOf(error) : error
+/** What the caller gets to see; where only a login helps, with where that is. */
+function coded (error: unknown, { name, loginPath }: Provider): unknown {
+  const coded = error instanceof RefreshFailure ? errorOf(error) : error
+  return isNobody(coded) ? Object.assign(coded, { provider: name, loginPath }) : coded
 }

@@ -10,6 +10,9 @@ import { decoded } from './content-coding.ts'
 /** No honest answer of a token service is larger, once it is decoded. */
 const MAX_ANSWER_BYTES = 1_048_576
 
+/** Of a pool to one origin, unless its options say otherwise. */
+const CONNECTIONS = 10
+
 /** Time-outs of the single steps, in milliseconds as undici wants them; the deadline of the whole is `requestTimeout`. */
 const TIMEOUTS = { connectTimeout: 5_000, headersTimeout: 10_000, bodyTimeout: 10_000 }
 
@@ -51,13 +54,18 @@ export function createBackchannel (options: Options['backchannel'], mutualTls: C
     throw new InvalidOptions('the certificate of tlsClientAuth cannot be given to the app\'s own backchannel: let that present it, and call tlsClientAuth() without one')
   }
   if (mutualTls && !certificate && options === undefined) throw new InvalidOptions('tlsClientAuth needs { cert, key }, or a backchannel of the app that presents them')
-  const merged = { connections: 10, ...TIMEOUTS, ...options }
+  const merged = { connections: CONNECTIONS, ...TIMEOUTS, ...options }
   try {
     return certificate === undefined ? new Agent(merged) : new CertificateAgent(certificate, merged)
   } catch (error) {
     if (hasCode(error)) throw error
     throw new InvalidOptions(`backchannel is not what an undici Agent takes: ${error instanceof Error ? error.message : 'unknown'}`, { cause: error })
   }
+}
+
+/** How many requests to one origin are under way at most; of an app's own dispatcher nobody can tell, so it is taken for one of ours. */
+export function connectionsOf (options: Options['backchannel']): number {
+  return isDispatcher(options) ? CONNECTIONS : options?.connections ?? CONNECTIONS
 }
 
 /**

@@ -8,8 +8,9 @@ import type { ProviderRequests } from './provider-requests.ts'
 import { judgeAnswer } from './judge.ts'
 import { mayLogIn, serverNamed } from './tenants.ts'
 import { AnswerError } from './token-response.ts'
+import { Turns } from './turns.ts'
 
-/** What came back to the callback of the login, and what it must match. */
+/** What came back to the callback of the login, and what its code must match. */
 export interface Callback {
   readonly parameters: URLSearchParams
   readonly state: string
@@ -18,8 +19,10 @@ export interface Callback {
   readonly scope: string
   /** What the access token is for (RFC 8707 §2.2), where the login asks for a resource. */
   readonly resource?: string | undefined
-  /** Missing where no id_token was asked for. */
-  readonly nonce?: string
+  /** Default: where it must hold a nonce. */
+  readonly requireIdToken?: boolean
+  /** What the id_token must hold; missing where none was asked for. */
+  readonly nonce?: string | undefined
   /** The key that the code is bound to (RFC 9449 §10). */
   readonly dpopKey?: JsonWebKey | undefined
 }
@@ -28,26 +31,38 @@ export interface Callback {
 export class LoginRequests {
   readonly #requests: ProviderRequests
   readonly #tenants: readonly string[] | undefined
+  readonly #turns: Turns
 
-  constructor (requests: ProviderRequests, tenants?: readonly string[]) {
+  /** @param turns - what anonymous visitors may ask for at one time, so that nobody's refresh waits for them; by default everybody at once. */
+  constructor (requests: ProviderRequests, tenants?: readonly string[], turns = new Turns({ atOnce: Infinity, patience: Infinity, clock: () => 0 })) {
     this.#requests = requests
     this.#tenants = tenants
+    this.#turns = turns
   }
 
   /**
-   * Redeems the code of a login (RFC 6749 §4.1.3), after checking `iss` (RFC 9207) and `state`.
+   * Checks `iss` (RFC 9207) and `state` of what came back, and whether it is a code, without asking anybody.
    *
-   * @throws BackchannelError, AnswerError, or oauth4webapi's AuthorizationResponseError and OperationProcessingError
+   * @throws oauth4webapi's AuthorizationResponseError and OperationProcessingError
+   */
+  check ({ parameters, state }: Pick<Callback, 'parameters' | 'state'>): URLSearchParams {
+    const { server, client } = this.#requests
+    return oauth.validateAuthResponse(serverNamed(server, parameters.get('iss')), client, parameters, state)
+  }
+
+  /**
+   * Redeems the code of a login (RFC 6749 §4.1.3), after these checks.
+   *
+   * @throws BackchannelError, AnswerError, and what `check()` throws
    */
   async redeem (callback: Callback, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { server, client } = this.#requests
-    const { dpopKey, resource, scope, nonce, redirectUri, codeVerifier } = callback
-    const code = oauth.validateAuthResponse(serverNamed(server, callback.parameters.get('iss')), client, callback.parameters, callback.state)
-    const idTokenChecks = nonce === undefined ? {} : { expectedNonce: nonce, requireIdToken: true }
-    const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
+    const { dpopKey, resource, scope, nonce, requireIdToken = nonce !== undefined, redirectUri, codeVerifier } = callback
+    const code = this.check(callback)
+    const checks = { requireIdToken, ...(nonce !== undefined && { expectedNonce: nonce }) }
+    const [response, reading] = await this.#turns.take(() => this.#requests.tokens({ dpopKey, dispatcher },
       (parties, options) => oauth.authorizationCodeGrantRequest(...parties, code, redirectUri, codeVerifier, { ...options, additionalParameters: askedFor({ resource }) }),
-      (server, client, answer) => oauth.processAuthorizationCodeResponse(server, client, answer, idTokenChecks),
-      { idToken: nonce === undefined ? 'byProduct' : 'required' })
+      (server, client, answer) => oauth.processAuthorizationCodeResponse(server, client, answer, checks),
+      { idToken: requireIdToken ? 'required' : 'byProduct' }))
     if (!mayLogIn(this.#tenants, response.id_token)) throw new Error('this account is of a tenant that may not log in here: it is not listed in tenants')
     const tokens = firstTokenSet(response, { ...reading, requested: { resource, scope }, dpopKey })
     if (tokens.refreshToken === undefined && tokens.accessTokens.some((token) => isExpired(token, token.issuedAt))) {
@@ -64,9 +79,9 @@ export class LoginRequests {
    */
   async pushAuthorization (parameters: URLSearchParams, dpopKey: JsonWebKey | undefined, dispatcher: Dispatcher): Promise<string> {
     const { server, client } = this.#requests
-    const { request_uri: requestUri } = await this.#requests.ask({ dpopKey, dispatcher },
+    const { request_uri: requestUri } = await this.#turns.take(() => this.#requests.ask({ dpopKey, dispatcher },
       (parties, options) => oauth.pushedAuthorizationRequest(...parties, parameters, options),
-      (success) => judgeAnswer(success, (answer) => oauth.processPushedAuthorizationResponse(server, client, answer), 201))
+      (success) => judgeAnswer(success, (answer) => oauth.processPushedAuthorizationResponse(server, client, answer), 201)))
     return requestUri
   }
 }

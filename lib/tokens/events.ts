@@ -36,11 +36,29 @@ export interface RefreshFailedEvent extends RefreshEvent {
   readonly sessionEnded: boolean
 }
 
+/**
+ * Why a session is over:
+ * - `logout`: by the logout, `request.tokens.clear()` or `revoke()`, or with the app's own session;
+ * - `refreshTokenDead`: the provider says so;
+ * - `replaced`: somebody has logged in again in this browser, the same person or another;
+ * - `expired`: `session.inactivityDuration` or `session.absoluteDuration` is over.
+ */
+export type SessionEndReason = 'logout' | 'refreshTokenDead' | 'replaced' | 'expired'
+
 /** A session that is over. */
 export interface SessionEndedEvent {
   readonly provider: string
   readonly sessionId: string
-  readonly reason: 'logout' | 'refreshTokenDead'
+  readonly reason: SessionEndReason
+}
+
+/**
+ * A refresh token has come back that was spent, and not by this session here: by a process that shares nothing with this
+ * one, or by somebody who has a copy of the session.
+ */
+export interface RefreshTokenReusedEvent {
+  readonly provider: string
+  readonly sessionId: string
 }
 
 /**

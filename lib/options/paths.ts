@@ -1,0 +1,59 @@
+import { isRecord } from '../tokens/record.ts'
+import type { Options } from './schema.ts'
+import type { Surroundings } from './surroundings.ts'
+
+/** What the routes of the plugin are made of. */
+type PathOptions = Pick<Options, 'login' | 'logout'>
+
+/** The routes of the plugin. Where Fastify puts the prefix of the context before a route, it is not in here; what the browser is told has it. */
+export interface Paths {
+  /** The route of the callback. */
+  readonly callback: string
+  /** What a proxy strips from every path, as far as `login.callbackUri` shows it; mostly nothing. */
+  readonly strippedPrefix: string
+  /** Where a browser logs in; `undefined` without `login`. */
+  readonly login: string | undefined
+  /** Where a browser logs out. */
+  readonly logout: string
+}
+
+/** The paths of the options, in a context with this prefix. */
+export function pathsOf ({ login, logout }: PathOptions, prefix: string): Paths {
+  const pathname = login === undefined ? '' : new URL(login.callbackUri).pathname
+  const callback = login?.callbackPath ?? (pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname)
+  const route = prefix + callback
+  const strippedPrefix = pathname.endsWith(route) ? pathname.slice(0, -route.length || undefined) : ''
+  return {
+    callback,
+    strippedPrefix,
+    login: login && strippedPrefix + prefix + login.startRedirectPath,
+    logout: strippedPrefix + prefix + (logout?.path ?? '')
+  }
+}
+
+/** A provider with a name does not meet the routes of the default one. */
+export function withPathsOfItsOwn (given: Record<string, unknown>): Record<string, unknown> {
+  const { name = 'default', login, logout } = given
+  if (name === 'default') return given
+  const path = `/auth/${String(name)}`
+  return {
+    ...given,
+    ...(isRecord(login) && { login: { startRedirectPath: `${path}/login`, ...login } }),
+    ...((isRecord(logout) || (isRecord(login) && logout === undefined)) && { logout: { path: `${path}/logout`, ...logout } })
+  }
+}
+
+/** What is wrong with the routes that the options ask for. */
+export function pathProblem (options: PathOptions, { prefix = '' }: Surroundings): string | undefined {
+  const { login, logout } = options
+  if (!login) return undefined
+  const { pathname } = new URL(login.callbackUri)
+  if (login.callbackPath === undefined && !pathname.startsWith(`${prefix}/`)) {
+    return `login.callbackUri has the path ${pathname}, and all routes of this context begin with ${prefix}: nobody would come to the callback. ` +
+      `Give the callback a path below ${prefix}, here and at the provider; register the plugin outside of the prefix; or, behind a proxy that strips it, give the route in login.callbackPath`
+  }
+  const routes = [pathsOf(options, prefix).callback, login.startRedirectPath, logout?.path].filter((path) => path !== undefined)
+  return new Set(routes).size < routes.length
+    ? 'login.startRedirectPath, logout.path and the path of login.callbackUri (or login.callbackPath) must differ: each is a route'
+    : undefined
+}
