@@ -2,7 +2,7 @@ import { test, type Test } from 'tap'
 import { faults } from '../support/authorization-server/faults.ts'
 import type { Fault } from '../support/authorization-server/fault-queue.ts'
 import type { Answer } from '../support/browser.ts'
-import { authorize, callbackUri, logIn, startLogin, startLoginApp, withParameter, type LoginApp } from '../support/login-flow.ts'
+import { authorize, callbackUri, logIn, sealedLogin, startLogin, startLoginApp, withParameter, type LoginApp } from '../support/login-flow.ts'
 
 /** A 4xx with a code and nothing else in it; nobody is logged in by it. */
 async function refused (t: Test, { browser, errors }: LoginApp, answer: Answer, message: RegExp): Promise<void> {
@@ -29,7 +29,7 @@ test('what the provider refuses is a 4xx that names its error', async (t) => {
   const started = await startLoginApp(t, { server: { loginError: 'access_denied', clientSecret: 'very secret' } })
   const { browser, server } = started
   const callback = await authorize(await startLogin(browser))
-  const verifier = browser.cookies.get('login-verifier')
+  const verifier = sealedLogin(browser)
   const answer = await browser.get(callback)
   await refused(t, started, answer, /the provider answered "access_denied"/)
   tellsNothing(t, started, answer, [verifier])
@@ -52,24 +52,26 @@ test('a callback that this browser has not asked for is refused without asking t
   const { browser, server } = started
   const callback = await authorize(await startLogin(browser))
   const cookies = [...browser.cookies]
-  const broken: Array<[what: string, path: string, without: string | undefined, message: RegExp]> = [
-    ['wrong state', withParameter(callback, 'state', 'guessed'), undefined, /the state is not the one/],
-    ['no state', withParameter(callback, 'state', null), undefined, /the state is not the one/],
-    ['empty state', withParameter(callback, 'state', ''), undefined, /the state is not the one/],
-    ['state twice', `${callback}&state=other`, undefined, /state/],
-    ['no state cookie', callback, 'login-state', /this browser has not started it/],
-    ['no verifier cookie', callback, 'login-verifier', /this browser has not started it/],
-    ['RFC 9207 another issuer', withParameter(callback, 'iss', 'https://mallory.example'), undefined, /iss/],
-    ['RFC 9207 no issuer, though it is promised', withParameter(callback, 'iss', null), undefined, /iss/],
-    ['no code', withParameter(callback, 'code', null), undefined, /code/],
-    ['an empty code', withParameter(callback, 'code', ''), undefined, /code/],
-    ['code twice', `${callback}&code=other`, undefined, /code/],
-    ['nothing at all', '/auth/callback', undefined, /the state is not the one/]
+  const state = new URL(callback, callbackUri).searchParams.get('state') ?? ''
+  const broken: Array<[what: string, path: string, has: boolean, message: RegExp]> = [
+    ['wrong state', withParameter(callback, 'state', 'x'.repeat(22)), true, /this browser has not started it/],
+    ['a state of the wrong form', withParameter(callback, 'state', '../../x'), true, /this browser has not started it/],
+    ['a state that begins like the right one', withParameter(callback, 'state', `${state.slice(0, 12)}${'x'.repeat(10)}`), true, /this browser has not started it/],
+    ['no state', withParameter(callback, 'state', null), true, /this browser has not started it/],
+    ['empty state', withParameter(callback, 'state', ''), true, /this browser has not started it/],
+    ['state twice', `${callback}&state=other`, true, /state/],
+    ['no cookie', callback, false, /this browser has not started it/],
+    ['RFC 9207 another issuer', withParameter(callback, 'iss', 'https://mallory.example'), true, /iss/],
+    ['RFC 9207 no issuer, though it is promised', withParameter(callback, 'iss', null), true, /iss/],
+    ['no code', withParameter(callback, 'code', null), true, /code/],
+    ['an empty code', withParameter(callback, 'code', ''), true, /code/],
+    ['code twice', `${callback}&code=other`, true, /code/],
+    ['nothing at all', '/auth/callback', true, /this browser has not started it/]
   ]
-  for (const [what, path, without, message] of broken) {
+  for (const [what, path, has, message] of broken) {
     await t.test(what, async (t) => {
       browser.cookies.clear()
-      for (const [name, value] of cookies) if (name !== without) browser.cookies.set(name, value)
+      for (const [name, value] of cookies) if (has) browser.cookies.set(name, value)
       await refused(t, started, await browser.get(path), message)
     })
   }
@@ -90,22 +92,21 @@ test('an issuer is not asked for where the provider does not promise one, but a 
   t.equal((await browser.get(withParameter(callback, 'iss', null))).status, 303)
 })
 
-test('a replayed callback is refused: in the same browser before anything is sent, in another by the provider', async (t) => {
+test('a callback that comes again goes to the app where somebody is logged in, and spends nothing anywhere', async (t) => {
   const started = await startLoginApp(t)
-  const { browser, server } = started
+  const { browser, server, clock } = started
   const callback = await authorize(await startLogin(browser))
   const thief = browser.clone()
   t.equal((await browser.get(callback)).status, 303)
 
   const again = await browser.get(callback)
-  t.equal(again.status, 400)
-  t.match(again.json, { code: 'FST_TOKEN_LOGIN_FAILED', message: /has finished it already/ })
-  t.equal(server.codeExchanges, 1)
+  t.equal(again.status, 303)
+  t.equal(again.headers.get('location'), '/')
   t.equal((await browser.get('/token')).status, 200, 'who is logged in stays so')
 
-  const answer = await thief.get(callback)
-  await refused(t, { ...started, browser: thief }, answer, /invalid_grant/)
-  t.equal(server.codeExchanges, 2)
+  clock.now += 31
+  await refused(t, { ...started, browser: thief }, await thief.get(callback), /has finished it already/)
+  t.equal(server.codeExchanges, 1)
 })
 
 const broken: Array<[what: string, fault: Fault, message: RegExp]> = [
@@ -132,7 +133,7 @@ for (const [what, fault, message] of broken) {
     const { browser, server, errors } = started
     server.fault(fault)
     const url = await startLogin(browser)
-    const verifier = browser.cookies.get('login-verifier')
+    const verifier = sealedLogin(browser)
     const answer = await browser.get(await authorize(url))
     await refused(t, started, answer, message)
     t.ok(errors[0]?.cause instanceof Error, 'the cause is kept')
@@ -154,9 +155,9 @@ test('a code that has expired logs nobody in', async (t) => {
 test('the redirect_uri and the verifier of this login are what the code is bound to', async (t) => {
   const started = await startLoginApp(t)
   const { browser } = started
-  const url = await startLogin(browser)
-  browser.cookies.set('login-verifier', 'v'.repeat(43))
-  await refused(t, started, await browser.get(await authorize(url)), /invalid_grant/)
+  const [first, second] = [await startLogin(browser), await startLogin(browser)]
+  const code = new URL(await authorize(second), callbackUri).searchParams.get('code')
+  await refused(t, started, await browser.get(withParameter(await authorize(first), 'code', code)), /invalid_grant/)
 
   const other = new URL((await startLogin(browser)).href)
   other.searchParams.set('redirect_uri', `${callbackUri}?x=y`)
@@ -178,7 +179,7 @@ for (const [what, fault, status, code] of troubles) {
     const { browser, server, errors } = started
     server.fault(fault, Infinity)
     const url = await startLogin(browser)
-    const verifier = browser.cookies.get('login-verifier')
+    const verifier = sealedLogin(browser)
     const answer = await browser.get(await authorize(url))
     t.equal(answer.status, status)
     t.match(answer.json, { code })

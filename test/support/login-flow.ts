@@ -71,3 +71,20 @@ export function withParameter (path: string, name: string, value: string | null)
   else url.searchParams.set(name, value)
   return url.pathname + url.search
 }
+
+/** What a browser holds of logins that are under way: the names of their cookies. */
+export function transactionsOf ({ cookies }: Browser): string[] {
+  return [...cookies.keys()].filter((name) => /login-[\w-]{8}$/.test(name))
+}
+
+/** The sealed login that a browser has started last. */
+export function sealedLogin (browser: Browser): string {
+  return browser.cookies.get(transactionsOf(browser).at(-1) ?? '') ?? ''
+}
+
+/** What a browser does with the answer to a logout by form: it goes on by itself, to where the app sends it then. */
+export async function goOn (browser: Browser, { headers }: Answer): Promise<Answer> {
+  const [, target] = /^0; url=(.*)$/.exec(headers.get('refresh') ?? '') ?? []
+  if (target === undefined) throw new Error('The answer does not go on')
+  return await browser.get(target)
+}
