@@ -42,7 +42,7 @@ test('logins and the session have session.maxCookieBytes together: the oldest lo
   for (let tab = 0; tab < 3; tab++) {
     await startLogin(browser, long(tab))
     clock.now += 1
-    t.ok(browser.header.length <= 1500, browser.header.length)
+    t.ok(browser.header.length <= 1500, String(browser.header.length))
   }
   t.equal(transactionsOf(browser).length, 1)
 })
@@ -93,7 +93,7 @@ test('F33 a returnTo is followed up to 1,000 characters once deflated, else its 
 test('F33 the cookie of a login is one that every browser keeps, with a long returnTo and a key of DPoP in it', async (t) => {
   const { browser } = await startLoginApp(t, { server: { dpop: true }, dpop: { alg: 'ES512' } })
   await startLogin(browser, `/auth/login?returnTo=/${randomBytes(499).toString('hex')}`)
-  t.ok(browser.header.length < 2500, browser.header.length)
+  t.ok(browser.header.length < 2500, String(browser.header.length))
 })
 
 test('F34 an address of the app itself is as good a returnTo as its path', async (t) => {
@@ -147,7 +147,8 @@ test('only a navigation starts a login: a fetch is told where that is, and a pre
     t.equal(answer.headers.get('cache-control'), 'no-store')
   }
   t.equal(browser.cookies.size, 0)
-  for (const headers of [{}, { 'sec-fetch-mode': 'navigate' }]) t.equal((await browser.get('/auth/login', headers)).status, 303)
+  t.equal((await browser.get('/auth/login', { 'sec-fetch-mode': 'navigate' })).status, 303)
+  t.equal((await browser.get('/auth/login')).status, 303)
   t.equal(server.requests.length, 1, 'nobody but the discovery has asked the provider')
 })
 

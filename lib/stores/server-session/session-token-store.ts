@@ -29,6 +29,8 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
   /** What a request has come with, or made by a login. */
   const references = new WeakMap<FastifyRequest, Reference | undefined>()
   const held = new WeakMap<FastifyRequest, TokenRecord>()
+  /** One callback of a login that comes several times makes one record. */
+  const begunBy = new WeakMap<TokenSet, Reference>()
   // A store of sessions has no conditional write: what is compared and then written takes turns.
   const inTurn = createTurns()
 
@@ -62,13 +64,15 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
     if (reply.sent || reply.raw.headersSent) throw new HeadersSent()
     const replaced = referenceOf(request)
     const person = personOf(tokens)
-    const reference: Reference = { id: randomUUID(), ...(person !== undefined && { person }) }
-    await records.write(request, reference.id, tokens)
+    const begun = begunBy.get(tokens)
+    const reference: Reference = begun ?? { id: randomUUID(), ...(person !== undefined && { person }) }
+    if (begun === undefined) await records.write(request, reference.id, tokens)
+    begunBy.set(tokens, reference)
     const comesAlong = replaced === undefined || (person !== undefined && person === replaced.person)
     session[key] = reference
     await session.regenerate(comesAlong ? Object.keys(session).filter((name) => name !== 'cookie') : [key])
     references.set(request, reference)
-    if (replaced !== undefined) await inTurn(replaced.id, () => records.destroy(request, replaced.id))
+    if (replaced !== undefined && replaced.id !== reference.id) await inTurn(replaced.id, () => records.destroy(request, replaced.id))
   }
 
   /** A logout ends the app's session as well; that of another provider goes on with what there is. */
