@@ -160,7 +160,7 @@ export interface TokenManagementOptions {
     onTokens?: NonNullable<Options['login']>['onTokens']
     /** Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. Fails closed: what it throws is the answer, nobody is logged in then, and what was issued is revoked. */
     onLogin?: NonNullable<Options['login']>['onLogin']
-    /** Answers a login that failed, in place of the plain page for people and the JSON for programs. The status is set; it sends the reply, or returns what is to be sent. */
+    /** Answers a login that failed, in place of the plain page for people and the JSON for programs. It sends the reply, or returns what is to be sent with the status of the error. */
     onFailed?: NonNullable<Options['login']>['onFailed']
   }
   /** The logout route; there with `login`, or when given. `false`: there is none. */

@@ -23,10 +23,11 @@ export function loginFailure ({ onFailed, loginPath }: LoginFailureSettings): An
     if (onFailed === undefined && !request.headers.accept?.includes('text/html')) throw error
     const { statusCode = 500, headers = {} } = error
     request.log[statusCode >= 500 ? 'error' : 'info']({ err: error }, 'The login failed')
-    reply.code(statusCode).headers(headers)
-    if (onFailed === undefined) return sendPage(reply, pageOf(request, error, withReturnTo(loginPath, returnTo)))
+    reply.headers(headers)
+    if (onFailed === undefined) return sendPage(reply.code(statusCode), pageOf(request, error, withReturnTo(loginPath, returnTo)))
     const answer: unknown = await onFailed(request, reply, error)
-    return reply.sent ? reply : answer
+    if (reply.sent) return reply
+    return reply.statusCode === 200 ? reply.code(statusCode).send(answer) : answer
   }
 }
 

@@ -65,7 +65,7 @@ const Login = Type.Object({
   saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
   onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
   onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. Fails closed: what it throws is the answer, nobody is logged in then, and what was issued is revoked.' })),
-  onFailed: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, error: FastifyError) => unknown>({ description: 'Answers a login that failed, in place of the plain page for people and the JSON for programs. The status is set; it sends the reply, or returns what is to be sent.' }))
+  onFailed: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, error: FastifyError) => unknown>({ description: 'Answers a login that failed, in place of the plain page for people and the JSON for programs. It sends the reply, or returns what is to be sent with the status of the error.' }))
 }, { additionalProperties: false, description: 'Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`.' })
 
 const Logout = Type.Object({
