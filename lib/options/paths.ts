@@ -18,7 +18,8 @@ export interface Paths {
 }
 
 /** The paths of the options, in a context with this prefix. */
-export function pathsOf ({ login, logout }: PathOptions, prefix: string): Paths {
+export function pathsOf ({ login, logout }: PathOptions, given: string): Paths {
+  const prefix = withoutSlash(given)
   const pathname = login === undefined ? '' : new URL(login.callbackUri).pathname
   const callback = login?.callbackPath ?? (pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname)
   const route = prefix + callback
@@ -44,7 +45,8 @@ export function withPathsOfItsOwn (given: Record<string, unknown>): Record<strin
 }
 
 /** What is wrong with the routes that the options ask for. */
-export function pathProblem (options: PathOptions, { prefix = '' }: Surroundings): string | undefined {
+export function pathProblem (options: PathOptions, { prefix: given = '' }: Surroundings): string | undefined {
+  const prefix = withoutSlash(given)
   const { login, logout } = options
   if (!login) return undefined
   const { pathname } = new URL(login.callbackUri)
@@ -56,4 +58,9 @@ export function pathProblem (options: PathOptions, { prefix = '' }: Surroundings
   return new Set(routes).size < routes.length
     ? 'login.startRedirectPath, logout.path and the path of login.callbackUri (or login.callbackPath) must differ: each is a route'
     : undefined
+}
+
+/** As Fastify puts it before a path. */
+function withoutSlash (prefix: string): string {
+  return prefix.endsWith('/') ? prefix.slice(0, -1) : prefix
 }

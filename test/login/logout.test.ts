@@ -2,7 +2,7 @@ import { test, type Test } from 'tap'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import type { Fault } from '../support/authorization-server/fault-queue.ts'
-import type { Answer, Browser } from '../support/browser.ts'
+import { type Answer, Browser } from '../support/browser.ts'
 import { goOn, logIn, startLoginApp, type LoginApp, type LoginAppOptions } from '../support/login-flow.ts'
 import { startApp } from '../support/start-app.ts'
 
@@ -286,4 +286,83 @@ test('a logout without a login option is there when it is asked for, and only th
     const { login } = await startApp(t, server, logout && { logout })
     t.equal((await (await login()).post('/auth/logout')).status, status)
   }
+})
+
+test('F39 a page that asks for JSON gets a local address, good once, and no token in the body', async (t) => {
+  const { server, browser, clock } = await loggedIn(t, { logout: { postLogoutRedirectUri: 'http://127.0.0.1:3000/bye' } })
+  const answer = await browser.post('/auth/logout', { accept: 'application/json, text/plain;q=0.5' })
+  t.equal(answer.status, 200)
+  t.strictSame(Object.keys(answer.json), ['redirectTo'])
+  const path = String(answer.json.redirectTo)
+  t.match(path, /^\/auth\/logout\/[\w-]{22}$/)
+  t.equal(answer.headers.get('cache-control'), 'no-store')
+  t.equal(answer.headers.get('refresh'), null)
+
+  const [stranger, late] = [new Browser(browser.origin), browser.clone()]
+  const local = await stranger.get(path)
+  t.match([local.status, local.headers.get('location')], [303, 'http://127.0.0.1:3000/bye'], 'of no use in another browser')
+  const onward = await browser.get(path)
+  t.equal(onward.status, 303)
+  t.equal(onward.headers.get('referrer-policy'), 'no-referrer')
+  const url = new URL(onward.headers.get('location') ?? '')
+  t.equal(url.origin + url.pathname, `${server.issuer}/logout`)
+  t.strictSame([...url.searchParams.keys()], ['client_id', 'post_logout_redirect_uri', 'id_token_hint'])
+  t.equal(browser.cookies.size, 0)
+  t.equal((await browser.get(path)).headers.get('location'), 'http://127.0.0.1:3000/bye', 'the second time it leads home')
+  clock.now += 60
+  t.equal((await late.get(path)).headers.get('location'), 'http://127.0.0.1:3000/bye', 'and after a minute')
+})
+
+test('the id_token is left out as a hint where it makes an address of more than 2 KB', async (t) => {
+  for (const [bytes, hasHint] of [[700, true], [1400, false]] as const) {
+    const { browser } = await loggedIn(t, { server: { idTokenClaims: { padding: 'x'.repeat(bytes) } } })
+    const { query } = await redirectOf(browser, await browser.post('/auth/logout'))
+    t.equal('id_token_hint' in query, hasHint, `${bytes} bytes`)
+    t.equal(query.client_id, 'web')
+  }
+})
+
+test('F41 50 replays of a logout with one old cookie are one logout', async (t) => {
+  const ended: unknown[] = []
+  const { server, browser } = await loggedIn(t, { onSessionEnded: (event) => { ended.push(event) } })
+  const copies = Array.from({ length: 50 }, () => browser.clone())
+  const answers = await Promise.all(copies.slice(0, 25).map((copy) => copy.post('/auth/logout')))
+  for (const copy of copies.slice(25)) answers.push(await copy.post('/auth/logout'))
+  t.ok(answers.every(({ status }) => status === 200))
+  t.ok(copies.every(({ cookies }) => !cookies.has('tokens')), 'each browser is rid of it')
+  t.strictSame(server.requestsTo('revocation').map(({ params }) => params.token_type_hint), ['refresh_token', 'access_token'])
+  t.match(ended, [{ reason: 'logout' }])
+  t.equal(ended.length, 1)
+})
+
+test('F41 request.tokens.clear() and revoke() end a session once, too', async (t) => {
+  const ended: unknown[] = []
+  const { server, browser } = await loggedIn(t, {
+    onSessionEnded: (event) => { ended.push(event) },
+    routes: (app) => {
+      app.post('/clear', async (request) => { await request.tokens.clear(); return {} })
+      app.post('/revoke', async (request) => { await request.tokens.revoke(); return {} })
+    }
+  })
+  for (const path of ['/clear', '/revoke', '/clear', '/revoke']) t.equal((await browser.clone().post(path)).status, 200)
+  t.equal(ended.length, 1)
+  t.equal(server.revocations, 0)
+})
+
+test('F26 with logout: false there is none', async (t) => {
+  const { browser } = await loggedIn(t, { logout: false })
+  t.equal((await browser.post('/auth/logout')).status, 404)
+  t.equal((await browser.get('/token')).status, 200)
+})
+
+test('a logout in a test of the app: inject, from the own origin', async (t) => {
+  const { app, browser } = await loggedIn(t)
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/auth/logout',
+    headers: { 'sec-fetch-site': 'same-origin', accept: 'application/json', cookie: browser.header }
+  })
+  t.equal(answer.statusCode, 200)
+  t.match(answer.json(), { redirectTo: /^\/auth\/logout\// })
+  t.equal(answer.cookies.find(({ name }) => name === 'tokens')?.value, '')
 })
