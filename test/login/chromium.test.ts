@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import type { TokenManagementOptions } from '../../lib/index.ts'
 import { startAuthorizationServer, type AuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { faults } from '../support/authorization-server/faults.ts'
+import { Gate } from '../support/authorization-server/gate.ts'
 import { startChromium, whyNotChromium } from '../support/chromium.ts'
 import { freePort } from '../support/free-port.ts'
 import { startRealProvider } from '../support/real-provider.ts'
@@ -25,6 +26,7 @@ async function startBrowsedApp (t: Test, { login, ...options }: TestAppOptions &
   const app = await startApp(t, server, {
     port,
     login: { callbackUri: `http://127.0.0.1:${port}/auth/callback`, scope: ['openid', 'offline_access'], ...login },
+    logout: { postLogoutRedirectUri: `http://127.0.0.1:${port}/bye` },
     routes: pages,
     ...options
   })
@@ -41,7 +43,7 @@ function pages (app: TestApp['app']): void {
 async function open (t: Test): Promise<{ chromium: Chromium, page: Page }> {
   const chromium = await startChromium()
   t.teardown(() => chromium.close())
-  const page = await chromium.newPage()
+  const page = await (await chromium.newContext()).newPage()
   page.setDefaultTimeout(20_000)
   return { chromium, page }
 }
@@ -51,20 +53,24 @@ const who = async (page: Page) => await page.locator('#who').textContent()
 t.test('F29 two tabs log in at once at a real provider whose grant the second login uses again, and both have their token refreshed', { skip }, async (t) => {
   const port = await freePort()
   const callbackUri = `http://127.0.0.1:${port}/auth/callback`
+  // Both are on their way before either is back.
+  const gate = new Gate()
   const provider = await startRealProvider(t, { callbackUri, registration: { token_endpoint_auth_method: 'client_secret_basic' }, reusesGrants: true })
   const server = await startAuthorizationServer()
   t.teardown(() => server.close())
   const { origin, clock } = await startApp(t, server, {
-    port, issuer: provider.issuer, clientId: provider.client.id, clientSecret: provider.client.secret, dpop: false, login: { callbackUri, scope: ['openid', 'offline_access'] }, routes: pages
+    port, issuer: provider.issuer, clientId: provider.client.id, clientSecret: provider.client.secret, dpop: false, login: { callbackUri, scope: ['openid', 'offline_access'] }, routes: pages,
+    before: (app) => app.addHook('onRequest', async ({ url }) => { if (url.startsWith('/auth/callback')) await gate.pass() })
   })
   const { page: first } = await open(t)
   const second = await first.context().newPage()
-  // Both are on their way before either comes back.
-  const held: Array<() => Promise<void>> = []
-  await first.context().route('**/auth/callback?*', async (route) => { held.push(() => route.continue()) })
-  const visits = [first.goto(`${origin}/auth/login?returnTo=/first`), second.goto(`${origin}/auth/login?returnTo=/second`)]
-  while (held.length < 2) await first.waitForTimeout(20)
-  for (const go of held.toReversed()) await go()
+  const visits = [first.goto(`${origin}/auth/login?returnTo=/first`)]
+  await gate.arrived(1)
+  visits.push(second.goto(`${origin}/auth/login?returnTo=/second`))
+  await gate.arrived(2)
+  gate.admit(1)
+  await visits[1]
+  gate.release()
   await Promise.all(visits)
   t.strictSame([new URL(first.url()).pathname, new URL(second.url()).pathname], ['/first', '/second'])
   for (const [tab, page] of [first, second, first, second].entries()) {
@@ -137,9 +143,7 @@ t.test('F31 F32 the page of a failed login tells what happened in light and dark
 t.test('F33 a returnTo of 5,000 characters ends on its page, and not on another login\'s', { skip }, async (t) => {
   const { origin } = await startBrowsedApp(t)
   const { page } = await open(t)
-  const left = await page.context().newPage()
-  await left.route('**/authorize?*', (route) => route.abort())
-  await left.goto(`${origin}/auth/login?returnTo=/left`).catch(() => {})
+  await page.context().request.get(`${origin}/auth/login?returnTo=/left`, { maxRedirects: 0 })
   const path = `/search?q=${encodeURIComponent('обучение '.repeat(60))}`
   await page.goto(`${origin}/auth/login?returnTo=${encodeURIComponent(path)}`)
   t.equal(page.url(), origin + path)
@@ -150,8 +154,9 @@ t.test('F33 a returnTo of 5,000 characters ends on its page, and not on another 
 t.test('F36 a login in a frame of another site works where the session\'s cookies are None', { skip }, async (t) => {
   const { origin } = await startBrowsedApp(t, { session: { key: 'A'.repeat(43), cookie: { sameSite: 'none', secure: true } } })
   const { page } = await open(t)
-  await page.route('http://embedding.example/', (route) => route.fulfill({ contentType: 'text/html', body: `<iframe src="${origin}/auth/login?returnTo=/framed"></iframe>` }))
-  await page.goto('http://embedding.example/')
+  const other = origin.replace('127.0.0.1', 'localhost')
+  await page.route(`${other}/`, (route) => route.fulfill({ contentType: 'text/html', body: `<iframe src="${origin}/auth/login?returnTo=/framed"></iframe>` }))
+  await page.goto(`${other}/`)
   const frame = page.frames().at(-1)
   await frame?.waitForURL('**/framed')
   t.equal(await frame?.locator('#who').textContent(), 'somebody')
@@ -159,13 +164,11 @@ t.test('F36 a login in a frame of another site works where the session\'s cookie
 
 t.test('F38 F39 a logout by form and one by fetch reach the provider under the defaults of @fastify/helmet', { skip }, async (t) => {
   const { origin, server } = await startBrowsedApp(t, {
-    before: async (app) => { await app.register(helmet) },
-    logout: { postLogoutRedirectUri: 'http://127.0.0.1:1/bye' }
+    before: async (app) => { await app.register(helmet) }
   })
   const { page } = await open(t)
   const blocked: string[] = []
   page.on('console', (message) => { if (message.text().includes('Content Security Policy')) blocked.push(message.text()) })
-  await page.route('http://127.0.0.1:1/bye', (route) => route.fulfill({ body: 'bye' }))
   for (const how of ['form', 'fetch']) {
     server.forgetRequests()
     await page.goto(`${origin}/auth/login?returnTo=/page`)
@@ -175,7 +178,7 @@ t.test('F38 F39 a logout by form and one by fetch reach the provider under the d
       await page.evaluate(`fetch('/auth/logout', { method: 'POST', headers: { accept: 'application/json' } })
         .then((response) => response.json()).then(({ redirectTo }) => { location.assign(redirectTo) })`)
     }
-    await page.waitForURL('http://127.0.0.1:1/bye')
+    await page.waitForURL(`${origin}/bye`)
     t.equal(server.requestsTo('endSession').length, 1, how)
     t.match(server.requestsTo('endSession')[0]?.url.searchParams.get('id_token_hint'), /^ey/)
     await page.goto(`${origin}/page`)

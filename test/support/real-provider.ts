@@ -46,10 +46,12 @@ export interface RealProviderOptions {
   /** Listens with TLS, too, asks for certificates there, and lists it in `mtls_endpoint_aliases`. */
   readonly tls?: { readonly cert: string, readonly key: string, readonly ca: string }
   readonly features?: NonNullable<Configuration['features']>
+  /** Whether the second login of one browser uses the grant of the first again, as providers do by themselves. */
+  readonly reusesGrants?: boolean
 }
 
 /** A real OpenID provider, oidc-provider, that is strict: a refresh token is good once, and who sends it again loses the grant. */
-export async function startRealProvider (t: Test, { callbackUri, registration, tls, features }: RealProviderOptions): Promise<RealProvider> {
+export async function startRealProvider (t: Test, { callbackUri, registration, tls, features, reusesGrants = false }: RealProviderOptions): Promise<RealProvider> {
   const client = { id: 'web', secret: 'odd: %&+ secret, and long enough for HS256' }
   const seen: SeenRequest[] = []
   let handle: RequestListener = () => {}
@@ -77,6 +79,9 @@ export async function startRealProvider (t: Test, { callbackUri, registration, t
     clockTolerance: 0,
     discovery: mtlsOrigin === undefined ? {} : { mtls_endpoint_aliases: aliases(mtlsOrigin) },
     async loadExistingGrant ({ oidc }) {
+      const grantId = reusesGrants ? oidc.session?.grantIdFor(client.id) : undefined
+      const existing = grantId === undefined ? undefined : await provider.Grant.find(grantId)
+      if (existing !== undefined) return existing
       const grant = new provider.Grant({ clientId: client.id, accountId: oidc.session?.accountId })
       grant.addOIDCScope('openid offline_access')
       await grant.save()
