@@ -56,7 +56,7 @@ export function pathProblem (options: PathOptions, { prefix: given = '' }: Surro
   }
   const routes = [pathsOf(options, prefix).callback, login.startRedirectPath, logout?.path].filter((path) => path !== undefined)
   return new Set(routes).size < routes.length
-    ? 'login.startRedirectPath, logout.path and the path of login.callbackUri (or login.callbackPath) must differ: each is a route'
+    ? 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ: each is a route'
     : undefined
 }
 

@@ -4,7 +4,7 @@ import ts from 'typescript'
 import { clientSecretPost, type EditableRequest, type TokenManagementOptions } from '../../lib/index.ts'
 import { checkOptions } from '../../lib/options/check.ts'
 import { faults } from '../support/authorization-server/faults.ts'
-import { logIn, startLoginApp } from '../support/login-flow.ts'
+import { goOn, logIn, startLoginApp } from '../support/login-flow.ts'
 import { ages, startScenario } from '../support/scenario.ts'
 import { sessionKey } from '../support/start-app.ts'
 
@@ -52,7 +52,8 @@ test('Cognito: a logout keeps the logout_uri of the endpoint, and adds the clien
   const { metadata } = await optionsOf(/(?<=## AWS Cognito\n\n```ts\n)[^]*?(?=```)/.exec(notes)?.[0] ?? '')
   const { browser } = await startLoginApp(t, { server: { metadata: { end_session_endpoint: metadata?.end_session_endpoint } } })
   await logIn(browser)
-  const { searchParams } = new URL((await browser.post('/auth/logout')).headers.get('location') ?? '')
+  const { headers } = await goOn(browser, await browser.post('/auth/logout'))
+  const { searchParams } = new URL(headers.get('location') ?? '')
   t.match(Object.fromEntries(searchParams), { logout_uri: 'https://app.example.com/', client_id: 'web' })
 })
 

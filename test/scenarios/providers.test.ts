@@ -7,7 +7,7 @@ import { startAuthorizationServer, type AuthorizationServer } from '../support/a
 import type { Settings } from '../support/authorization-server/settings.ts'
 import { Browser } from '../support/browser.ts'
 import { JsonSessionStore } from '../support/json-session-store.ts'
-import { authorize, logIn, startLogin } from '../support/login-flow.ts'
+import { authorize, goOn, logIn, startLogin } from '../support/login-flow.ts'
 import { sessionKey, startApp, type TestApp } from '../support/start-app.ts'
 
 interface TwoProviders extends TestApp {
@@ -64,7 +64,7 @@ test('two providers of one app have logins, cookies and sessions of their own', 
   t.equal(first.whoHas(tokens[0] ?? '')?.sub, 'alice')
   t.equal(github.whoHas(tokens[1] ?? '')?.sub, 'octocat')
 
-  t.equal((await browser.post('/github/logout')).status, 303)
+  t.equal((await goOn(browser, await browser.post('/github/logout'))).status, 303)
   t.strictSame([...browser.cookies.keys()], ['tokens'])
   t.equal((await browser.get('/github/token')).status, 401)
   t.equal((await browser.get('/token')).status, 200)
@@ -75,9 +75,7 @@ test('two providers of one app have logins, cookies and sessions of their own', 
 test('two logins may be under way in one browser', async (t) => {
   const { browser } = await startTwo(t)
   const callbacks = [await authorize(await startLogin(browser)), await authorize(await startLogin(browser, '/github/login'))]
-  t.strictSame([...browser.cookies.keys()].sort(), [
-    'github-login-return-to', 'github-login-state', 'github-login-verifier', 'login-return-to', 'login-state', 'login-verifier'
-  ])
+  t.match([...browser.cookies.keys()].sort(), [/^github-login-[\w-]{8}$/, /^login-[\w-]{8}$/])
   t.equal((await browser.get(callbacks[1]?.replace('/github', '/auth') ?? '')).status, 400, 'and neither takes what is meant for the other')
   for (const callback of callbacks) t.equal((await browser.get(callback)).status, 303)
   t.strictSame([...browser.cookies.keys()].sort(), ['github-tokens', 'tokens'])
@@ -203,10 +201,10 @@ test('one encapsulated registration may keep its sessions on the server and its 
   t.strictSame([servers.cookie.refreshes, servers.session.refreshes], [1, 1])
   t.strictSame((await browser.get('/session/token')).setCookies.filter((each) => each.startsWith('tokens')), [], 'neither writes for the other')
 
-  t.equal((await browser.post('/cookie/default/logout')).status, 303)
+  t.equal((await browser.post('/cookie/default/logout')).status, 200)
   t.strictSame([await user('cookie'), await user('session')], [undefined, 'bob'])
   await logIn(browser, '/cookie/default/login')
-  t.equal((await browser.post('/session/default/logout')).status, 303)
+  t.equal((await browser.post('/session/default/logout')).status, 200)
   t.strictSame([await user('cookie'), await user('session')], ['alice', undefined])
 })
 

@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import { test, type Test } from 'tap'
 import tokenManagement from '../../lib/index.ts'
 import { Browser } from '../support/browser.ts'
-import { callbackUri, startLogin } from '../support/login-flow.ts'
+import { callbackUri, goOn, startLogin } from '../support/login-flow.ts'
 import { startRealProvider, type RealProvider } from '../support/real-provider.ts'
 import { sessionKey } from '../support/start-app.ts'
 
@@ -55,7 +55,7 @@ test('somebody logs in, has their token refreshed several times, and logs out at
   t.equal(provider.tokenRequests().length, 4)
 
   const old = browser.clone()
-  const answer = await browser.post('/auth/logout')
+  const answer = await goOn(browser, await browser.post('/auth/logout'))
   t.equal(answer.status, 303)
   const location = new URL(answer.headers.get('location') ?? '')
   t.equal(location.origin + location.pathname, `${provider.issuer}/session/end`)
