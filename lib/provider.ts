@@ -19,7 +19,6 @@ import { Overflow } from './stores/overflow.ts'
 import { ReplacedSessions } from './stores/replaced-sessions.ts'
 import { storeProblem } from './stores/store-check.ts'
 import { storeByProvider, type TokenStore } from './stores/token-store.ts'
-import { connectionsOf } from './token-service/backchannel.ts'
 import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
 import { decorateBackchannel, forProbes } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
@@ -27,7 +26,7 @@ import { LoginRequests } from './token-service/login-requests.ts'
 import { metadataOf } from './token-service/metadata.ts'
 import { answersAtAll } from './token-service/probe.ts'
 import { ProviderRequests } from './token-service/provider-requests.ts'
-import { Turns } from './token-service/turns.ts'
+import { turnsFor } from './token-service/turns.ts'
 import { TokenService } from './token-service/token-service.ts'
 import type { SessionEndedEvent } from './tokens/events.ts'
 import { readWish } from './tokens/token-wish.ts'
@@ -133,11 +132,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     clock,
     onSessionEnded: options.onSessionEnded,
     tokenService,
-    loginRequests: new LoginRequests(requests, options.tenants, new Turns({
-      atOnce: Math.max(1, Math.floor(connectionsOf(options.backchannel) / 2)),
-      patience: options.requestTimeout,
-      clock
-    })),
+    loginRequests: new LoginRequests(requests, options.tenants, turnsFor(options)),
     replaced: new ReplacedSessions(options.gracePeriod, clock),
     loginPath: pathsOf(options, fastify.prefix).login,
     coordinator,

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
 import type { Provider } from '../provider.ts'
 import { accessorOf } from '../request/decorate-requests.ts'
+import { endReplaced } from '../request/session-end.ts'
 import { readClaims } from '../tokens/jwt.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 
@@ -33,10 +34,10 @@ export async function startSession ({ provider, login }: SessionStartSettings, r
     await asking(() => login.onLogin?.(request, reply, tokens, claims))
   } catch (error) {
     await session.takeBack()
-    if (earlier !== null) await session.endReplaced(earlier, null)
+    await endReplaced(provider, request, earlier, null)
     throw error
   }
-  if (earlier !== null) await session.endReplaced(earlier, tokens)
+  await endReplaced(provider, request, earlier, tokens)
 }
 
 async function asking (ask: () => unknown): Promise<void> {

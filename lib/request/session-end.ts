@@ -20,7 +20,8 @@ export async function revokeTokens ({ coordinator, tokenService, backchannelFor,
  *
  * @param by - `null`: nothing came of the other one.
  */
-export async function endReplaced (provider: Provider, request: FastifyRequest, earlier: TokenSet, by: TokenSet | null): Promise<void> {
+export async function endReplaced (provider: Provider, request: FastifyRequest, earlier: TokenSet | null, by: TokenSet | null): Promise<void> {
+  if (earlier === null) return
   const { name, coordinator, exchanger, replaced, onSessionEnded } = provider
   const { sessionId } = earlier
   const isSame = by === null ? false : isSamePerson(earlier, by)

@@ -115,22 +115,17 @@ export class SessionTokens {
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
     const tokens = await this.#provider.tokenService.adopt(response, dpopKey)
     const earlier = await this.start(tokens)
-    if (earlier !== null) await this.endReplaced(earlier, tokens)
+    await endReplaced(this.#provider, this.#context.request, earlier, tokens)
     return tokens
   }
 
   /**
    * A new login.
    *
-   * @returns the session before it, for `endReplaced()`.
+   * @returns the session before it, for `endReplaced()`; `null` where there is none to end.
    */
   async start (tokens: TokenSet): Promise<TokenSet | null> {
     return await this.#session.start(tokens)
-  }
-
-  /** Ends a session that this one has taken the place of; `null`: of which nothing came. */
-  async endReplaced (earlier: TokenSet, by: TokenSet | null): Promise<void> {
-    await endReplaced(this.#provider, this.#context.request, earlier, by)
   }
 
   /** Whether somebody is logged in, as far as can be told without asking the provider. */

@@ -1,4 +1,5 @@
-import { BackchannelError } from './backchannel.ts'
+import type { CheckedOptions } from '../options/check.ts'
+import { BackchannelError, connectionsOf } from './backchannel.ts'
 
 /** Who else waits for a turn; the next one is sent away. */
 const MOST_WAITING = 100
@@ -51,6 +52,11 @@ export class Turns {
     if (next === undefined) this.#running--
     else next()
   }
+}
+
+/** For logins: half of the connections at most, so that a flood of them leaves the rest to refreshes. */
+export function turnsFor ({ backchannel, requestTimeout, clock }: Pick<CheckedOptions, 'backchannel' | 'requestTimeout' | 'clock'>): Turns {
+  return new Turns({ atOnce: Math.max(1, Math.floor(connectionsOf(backchannel) / 2)), patience: requestTimeout, clock })
 }
 
 function tooMany (): BackchannelError {
