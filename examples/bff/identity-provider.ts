@@ -55,7 +55,7 @@ export async function identityProvider (options: IdentityProviderOptions): Promi
     },
 
     interactions: { url: (_context, interaction) => loginPath + interaction.uid },
-    renderError: errorPage,
+    renderError: errorPage(new URL(client.callbackUri).origin),
     features: {
       devInteractions: { enabled: false },
       userinfo: { enabled: false },

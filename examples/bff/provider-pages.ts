@@ -56,12 +56,15 @@ export function logoutPage (context: KoaContextWithOIDC, form: string): void {
     <button form="op.logoutForm" class="quiet">Stay signed in</button>`)
 }
 
-/** The page for requests that the provider refuses. */
-export function errorPage (context: KoaContextWithOIDC, out: { error: string, error_description?: string | undefined }): void {
-  show(context, 'Error', `
-    <h1>That did not work</h1>
-    <p class="error">${escapeHtml(out.error_description ?? out.error)}</p>
-    <p class="hint">Go back to the app and start again. (<code>${escapeHtml(out.error)}</code>)</p>`)
+/** The page for requests that the provider refuses, with a way back to the app. */
+export function errorPage (app: string) {
+  return (context: KoaContextWithOIDC, out: { error: string, error_description?: string | undefined }): void => {
+    show(context, 'Error', `
+      <h1>That did not work</h1>
+      <p class="error">${escapeHtml(out.error_description ?? out.error)}</p>
+      <a class="button" href="${escapeHtml(app)}">Back to the app</a>
+      <p class="hint">Start again there. (<code>${escapeHtml(out.error)}</code>)</p>`)
+  }
 }
 
 function show (context: Pick<Context, 'set' | 'body' | 'type'>, title: string, content: string): void {
@@ -102,6 +105,7 @@ const style = `
   .error { color: var(--error) }
   label { display: block; margin-bottom: 1rem; font-size: .875rem; font-weight: 600 }
   input { display: block; width: 100%; margin-top: .25rem; padding: .65rem .75rem; font: inherit; font-size: 1rem; color: inherit; background: transparent; border: 1px solid var(--line); border-radius: .5rem }
-  button { display: block; width: 100%; margin-bottom: .75rem; padding: .7rem; font: inherit; font-weight: 600; color: #fff; background: var(--accent); border: 1px solid var(--accent); border-radius: .5rem; cursor: pointer }
+  button, .button { display: block; width: 100%; margin-bottom: .75rem; padding: .7rem; font: inherit; font-weight: 600; color: #fff; background: var(--accent); border: 1px solid var(--accent); border-radius: .5rem; cursor: pointer }
+  .button { text-align: center; text-decoration: none }
   button.quiet { margin: 0; color: inherit; background: transparent; border-color: var(--line) }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }`

@@ -120,7 +120,7 @@ function count (name, value = counts[name] + 1) {
 
 function problem (text) {
   element('problem').hidden = text === ''
-  element('problem').textContent = text
+  element('what').textContent = text
 }
 
 // The session is over: the page starts again, and asks to log in. Not while it is on its way to the provider to log out
