@@ -58,11 +58,11 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
     if (isFirst) return
     if (coordinator.hasEnded(tokens.sessionId)) throw new LoginFailed('the session that it brought has ended already')
     transactions.end(reply, transaction)
-    if (login.saveTokens) await accessorOf(request).session({ provider: provider.name }).start(tokens)
+    if (login.saveTokens) await accessorOf(request).session({ provider: provider.name }).state.start(tokens)
   }
 
   async function withoutTransaction (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
-    const isLoggedIn = await accessorOf(request).session({ provider: provider.name }).isLive()
+    const isLoggedIn = await accessorOf(request).session({ provider: provider.name }).state.live() !== null
     return isLoggedIn ? reply.redirect(home, 303) : await answerFailure(request, reply, notStartedHere(request))
   }
 

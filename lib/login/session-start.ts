@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
 import type { Provider } from '../provider.ts'
 import { accessorOf } from '../request/decorate-requests.ts'
-import { endReplaced } from '../request/session-end.ts'
+import { discard, endReplaced, takeBack } from '../request/session-end.ts'
 import { readClaims } from '../tokens/jwt.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 
@@ -24,16 +24,16 @@ export class RefusedByApp extends Error {
  */
 export async function startSession ({ provider, login }: SessionStartSettings, request: FastifyRequest, reply: FastifyReply, tokens: TokenSet): Promise<void> {
   const claims = tokens.idToken === undefined ? undefined : readClaims(tokens.idToken)
-  const session = accessorOf(request).session({ provider: provider.name })
+  const { state } = accessorOf(request).session({ provider: provider.name })
   if (!login.saveTokens) return await asking(() => login.onTokens?.(request, reply, tokens, claims))
-  const earlier = await session.start(tokens).catch(async (error: unknown) => {
-    await session.discard(tokens)
+  const earlier = await state.start(tokens).catch(async (error: unknown) => {
+    await discard(provider, request, state, tokens)
     throw error
   })
   try {
     await asking(() => login.onLogin?.(request, reply, tokens, claims))
   } catch (error) {
-    await session.takeBack()
+    await takeBack(provider, request, state)
     await endReplaced(provider, request, earlier, null)
     throw error
   }

@@ -3,6 +3,7 @@ import type { Provider } from '../provider.ts'
 import { tell } from '../tokens/events.ts'
 import { revocableTokens } from '../tokens/revocation.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
+import type { SessionState } from './session-state.ts'
 
 /** Revokes the newest tokens of a session, as well as that goes: a provider that does not is no reason to keep it. */
 export async function revokeTokens ({ coordinator, tokenService, backchannelFor, clock }: Provider, { server, log }: FastifyRequest, tokens: TokenSet): Promise<void> {
@@ -12,6 +13,25 @@ export async function revokeTokens ({ coordinator, tokenService, backchannelFor,
   } catch (error) {
     log.warn({ err: error }, 'The session is ended here, but its tokens could not be revoked at the provider')
   }
+}
+
+/** Revokes the session of a request. @returns what it was, for its end to be told; `null` where there is none, or it has ended before. */
+export async function revokeLive (provider: Provider, request: FastifyRequest, state: SessionState): Promise<TokenSet | null> {
+  const tokens = await state.live()
+  if (tokens !== null) await discard(provider, request, state, tokens)
+  return tokens
+}
+
+/** Takes back what this request has started: nobody was told of it. */
+export async function takeBack (provider: Provider, request: FastifyRequest, state: SessionState): Promise<void> {
+  await revokeLive(provider, request, state)
+  await state.end(null)
+}
+
+/** Revokes what could not be started, or is to end. */
+export async function discard (provider: Provider, request: FastifyRequest, state: SessionState, tokens: TokenSet): Promise<void> {
+  state.forget(tokens)
+  await revokeTokens(provider, request, tokens)
 }
 
 /**

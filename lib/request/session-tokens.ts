@@ -3,7 +3,7 @@ import { isNobody, Unauthenticated } from '../errors.ts'
 import type { Provider } from '../provider.ts'
 import { errorOf, RefreshFailure } from '../refresh/failure.ts'
 import { SessionState } from './session-state.ts'
-import { endReplaced, revokeTokens } from './session-end.ts'
+import { endReplaced, revokeLive } from './session-end.ts'
 import type { StoreContext } from '../stores/token-store.ts'
 import type { TokenExchange } from '../tokens/token-exchange.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
@@ -22,25 +22,26 @@ export interface TokenRequest extends TokenWish {
 export class SessionTokens {
   readonly #provider: Provider
   readonly #context: StoreContext
-  readonly #session: SessionState
+  /** Where a login and a logout begin. */
+  readonly state: SessionState
   /** What a refresh of this request has brought: it serves this request even if it came without any lifetime. */
   #renewed: AccessToken | undefined
 
   constructor (provider: Provider, context: StoreContext) {
     this.#provider = provider
     this.#context = context
-    this.#session = new SessionState(provider, context)
+    this.state = new SessionState(provider, context)
   }
 
   /** Whether it is the one session of its provider on this request. */
   get ignoresContext (): boolean {
-    return this.#session.store.ignoresContext
+    return this.state.store.ignoresContext
   }
 
   /** Whether it is worth to read the session before anybody asks for a token: not as long as its store can tell that nothing is to be done. */
   isDue ({ resource, scope }: TokenWish): boolean {
     if (resource !== undefined || scope !== undefined) return true
-    const { dueAt } = this.#session.store
+    const { dueAt } = this.state.store
     return dueAt === undefined || !(this.#provider.clock() < dueAt)
   }
 
@@ -85,19 +86,19 @@ export class SessionTokens {
   async #current (request: TokenRequest): Promise<Subject> {
     const valid = readWish(request)
     const { forceRenewal } = request
-    const stored = await this.#session.latest(valid, forceRenewal)
+    const stored = await this.state.latest(valid, forceRenewal)
     if (stored === null) throw new Unauthenticated()
     const wish = completeWish(stored, valid)
     const outcome = await this.#provider.refresher.obtain(stored, {
       ...wish,
       forceRenewal,
       dispatcher: this.#provider.backchannelFor(this.#context.request.server),
-      maySpend: this.#session.store.isWritable
+      maySpend: this.state.store.isWritable
     })
-    if ('failure' in outcome && outcome.isOver) await this.#session.wipe(outcome.tokens)
-    else if (outcome.tokens !== stored) await this.#session.keep(outcome.tokens)
+    if ('failure' in outcome && outcome.isOver) await this.state.wipe(outcome.tokens)
+    else if (outcome.tokens !== stored) await this.state.keep(outcome.tokens)
     if ('token' in outcome) {
-      if (outcome.coming !== undefined) this.#session.keepWhatComes(outcome.coming)
+      if (outcome.coming !== undefined) this.state.keepWhatComes(outcome.coming)
       if (outcome.tokens !== stored) this.#renewed = outcome.token
       return outcome
     }
@@ -114,57 +115,24 @@ export class SessionTokens {
 
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
     const tokens = await this.#provider.tokenService.adopt(response, dpopKey)
-    const earlier = await this.start(tokens)
-    await endReplaced(this.#provider, this.#context.request, earlier, tokens)
+    await endReplaced(this.#provider, this.#context.request, await this.state.start(tokens), tokens)
     return tokens
   }
 
-  /**
-   * A new login.
-   *
-   * @returns the session before it, for `endReplaced()`; `null` where there is none to end.
-   */
-  async start (tokens: TokenSet): Promise<TokenSet | null> {
-    return await this.#session.start(tokens)
-  }
-
-  /** Whether somebody is logged in, as far as can be told without asking the provider. */
-  async isLive (): Promise<boolean> {
-    return await this.#session.live() !== null
-  }
-
   async clear (): Promise<void> {
-    await this.#session.end(await this.#session.live())
+    await this.state.end(await this.state.live())
   }
 
   /** @returns what has ended. */
   async revoke (): Promise<TokenSet | null> {
-    const tokens = await this.#revokeLive()
-    await this.#session.end(tokens)
-    return tokens
-  }
-
-  /** Takes back what this request has started: nobody was told of it. */
-  async takeBack (): Promise<void> {
-    await this.#revokeLive()
-    await this.#session.end(null)
-  }
-
-  /** Revokes what could not be started. */
-  async discard (tokens: TokenSet): Promise<void> {
-    this.#session.forget(tokens)
-    await revokeTokens(this.#provider, this.#context.request, tokens)
-  }
-
-  async #revokeLive (): Promise<TokenSet | null> {
-    const tokens = await this.#session.live()
-    if (tokens !== null) await this.discard(tokens)
+    const tokens = await revokeLive(this.#provider, this.#context.request, this.state)
+    await this.state.end(tokens)
     return tokens
   }
 
   /** As the response is sent. */
   async beforeSend (): Promise<void> {
-    await this.#session.beforeSend()
+    await this.state.beforeSend()
   }
 }
 
