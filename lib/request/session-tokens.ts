@@ -103,14 +103,14 @@ export class SessionTokens {
       return outcome
     }
     const { tokens, failure } = outcome
-    if (failure.class === 'headersSent') this.#session.store.checkWritable() // the error says why
+    if (failure.class === 'headersSent') this.state.store.checkWritable() // the error says why
     const token = findAccessToken(tokens, wish)
     if (token !== undefined && token === this.#renewed && !forceRenewal && !failure.endsSession) return { tokens, token }
     throw failure
   }
 
   async claims (): Promise<TokenClaims | null> {
-    return await this.#session.claims()
+    return await this.state.claims()
   }
 
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
