@@ -27,8 +27,8 @@ export interface Successor {
 
 /** What the processes know of something that is to be spent. */
 export type Standing =
-  /** It was spent; these have come of it, one after the other, the newest last. */
-  | { readonly status: 'succeeded', readonly successors: readonly Buffer[] }
+  /** It was spent, and this has come of it, which may have been spent itself by now. */
+  | { readonly status: 'succeeded', readonly content: Buffer, readonly isNewest: boolean }
   /** It was spent, and what came of it is forgotten: to send it again would revoke the grant. */
   | { readonly status: 'spent' }
   /** The token service has said that it is dead. */
@@ -67,9 +67,10 @@ export interface SharedCoordinator {
   /**
    * Called before the request leaves, at each attempt: for so many seconds, and two more, nobody else spends it.
    *
-   * @returns `false` where it is no longer this process's turn (it was stopped for a while): then nothing may be sent.
+   * @returns `yours`: it may leave. `lost`: it is no longer this process's turn (it was stopped for a while), and nothing may be
+   * sent. `alone`: nobody could be told.
    */
-  sending (spendable: Spendable, seconds: number): Promise<boolean>
+  sending (spendable: Spendable, seconds: number): Promise<'yours' | 'lost' | 'alone'>
   /** How it went, also where this process was alone: all who wait are told. */
   settle (spendable: Spendable, outcome: SpendOutcome): Promise<void>
   /** Asks, and claims nothing: before a session is written that was not refreshed here. */
