@@ -13,14 +13,12 @@ export const CLAIMED_MS = 3000
 /** How long nobody asks again about what the token service has called dead. */
 const DEAD_MS = 3_600_000
 
-/** Characters of a fingerprint. */
-export const FINGERPRINT_LENGTH = 22
-
 /*
  * The state of a session is a hash: `generation` and `token` (the newest that is known, and the fingerprint of its refresh
  * token), `claim` (who is at it), `lapses` (when the next may), `sent` (its request may have left), `waiting` (the channels of
  * the processes that want to know), `dead` and `deadUntil`, or nothing but `ended`. Beside it each spent generation has its
- * sealed successor, with the fingerprint of what was spent before it. All times are those of Redis.
+ * sealed successor, after a line with the fingerprint of what was spent. A fingerprint is a word for each key that the process
+ * has: one word in common is enough. All times are those of Redis.
  */
 const preamble = `
 local state = KEYS[1]
@@ -39,13 +37,15 @@ end
 
 /** Who has spent it, or whose turn it is. Without a claim of its own, it only looks. */
 export const claim = script('claim', `
-local generation, claim, grace, ttl, channel = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local generation, mine, claim, grace, ttl, channel = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local known, fields = {}, redis.call('HGETALL', state)
 for i = 1, #fields, 2 do known[fields[i]] = fields[i + 1] end
 if known.ended then return {'ended'} end
 
 local function isMine (fingerprint)
-  for i = 6, #ARGV do if ARGV[i] == fingerprint then return true end end
+  for word in string.gmatch(fingerprint or '', '%S+') do
+    if string.find(mine, word, 1, true) then return true end
+  end
   return false
 end
 
@@ -55,11 +55,11 @@ end
 
 local newest = tonumber(known.generation) or generation
 if newest > generation then
-  local successor = redis.call('GET', KEYS[2])
-  if not successor then
+  local spent, sealed = string.match(redis.call('GET', KEYS[2]) or '', '^([^\\n]*)\\n(.*)$')
+  if not spent then
     if not isMine(known.token) then return {'spent'} end
-  elseif isMine(string.sub(successor, 1, ${FINGERPRINT_LENGTH})) then
-    return {'succeeded', string.sub(successor, ${FINGERPRINT_LENGTH + 1}), newest}
+  elseif isMine(spent) then
+    return {'succeeded', sealed, newest}
   end
 end
 if isMine(known.dead) and tonumber(known.deadUntil) > now then return {'dead'} end

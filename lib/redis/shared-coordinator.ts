@@ -92,7 +92,7 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     const own = this.#claims.get(name)
     this.#claims.delete(name)
     if ('successor' in outcome) await this.#keep(spendable, outcome.successor, own?.claim ?? '')
-    else if ('dead' in outcome) await this.#release(spendable, own?.claim ?? '', false, this.#seal.fingerprintsOf(spendable.secret)[0])
+    else if ('dead' in outcome) await this.#release(spendable, own?.claim ?? '', false, this.#seal.fingerprintOf(spendable.secret))
     else if (own !== undefined) await this.#release(spendable, own.claim, own.mayBeSent || outcome.mayBeSent)
   }
 
@@ -118,9 +118,8 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   }
 
   async #keep ({ id, generation, secret, endsAt }: Spendable, successor: Successor, claim: string): Promise<void> {
-    const [fingerprint = ''] = this.#seal.fingerprintsOf(secret)
-    const [next = ''] = this.#seal.fingerprintsOf(successor.secret ?? '')
-    const sealed = Buffer.concat([Buffer.from(fingerprint), await this.#seal.seal(secret, successor.content)])
+    const next = successor.secret === undefined ? '' : this.#seal.fingerprintOf(successor.secret)
+    const sealed = Buffer.concat([Buffer.from(`${this.#seal.fingerprintOf(secret)}\n`), await this.#seal.seal(secret, successor.content)])
     const key = this.#standings.keyOf(id, generation)
     const command = {
       script: succeed,

@@ -38,7 +38,7 @@ export class Standings {
     const { id, generation, secret, arrived, endsAt } = spendable
     const forgotten = Array.from({ length: Math.min(FORGOTTEN, arrived) }, (_, index) => this.keyOf(id, arrived - 1 - index))
     const keys = [this.keyOf(id), this.keyOf(id, generation), ...forgotten]
-    const values = [generation, claim, Math.ceil(this.#settings.gracePeriod * 1000), this.lifetimeOf(endsAt), this.#channel, ...this.#seal.fingerprintsOf(secret)]
+    const values = [generation, this.#seal.fingerprintOf(secret), claim, Math.ceil(this.#settings.gracePeriod * 1000), this.lifetimeOf(endsAt), this.#channel]
     let reply: Reply
     try {
       reply = await this.#link.run(claimScript, keys, values, ([status, detail]) => { if (String(status) === 'yours') late(detail === 1) })

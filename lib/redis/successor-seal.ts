@@ -1,9 +1,11 @@
 import { createHash, hkdfSync, webcrypto } from 'node:crypto'
 import type { SharedCoordinatorSettings } from '../tokens/shared-coordinator.ts'
-import { FINGERPRINT_LENGTH } from './scripts.ts'
 
 const { subtle } = webcrypto
 const IV_LENGTH = 12
+
+/** Characters of names and fingerprints. */
+const NAME_LENGTH = 22
 
 /** Where and how the successors of one client lie in Redis: nobody opens one without both `session.key` and what was spent for it. */
 export class SuccessorSeal {
@@ -18,13 +20,13 @@ export class SuccessorSeal {
   /** The name of a session, or of anything else of this client, as it stands in keys and messages. */
   nameOf (id: string): string {
     const { issuer, clientId } = this.#settings
-    return createHash('sha256').update(JSON.stringify([issuer, clientId, id])).digest('base64url').slice(0, FINGERPRINT_LENGTH)
+    return createHash('sha256').update(JSON.stringify([issuer, clientId, id])).digest('base64url').slice(0, NAME_LENGTH)
   }
 
-  /** What tells a secret from others, once for each key: the first is the one to write down. */
-  fingerprintsOf (secret: string): string[] {
+  /** What tells a secret from others: a word for each key. */
+  fingerprintOf (secret: string): string {
     const info = this.#info('fingerprint')
-    return this.#salts.map((salt) => hkdf(Buffer.from(secret), salt, info).toString('base64url').slice(0, FINGERPRINT_LENGTH))
+    return this.#salts.map((salt) => hkdf(Buffer.from(secret), salt, info).toString('base64url').slice(0, NAME_LENGTH)).join(' ')
   }
 
   async seal (secret: string, content: Buffer): Promise<Buffer> {
