@@ -1,12 +1,15 @@
 import type { Options } from './schema.ts'
 import type { Surroundings } from './surroundings.ts'
 
+const HOW_TO_MAKE_ONE = '32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString(\'base64\'))"'
+
 /** What is wrong with the keys that seal sessions. */
-export function keyProblem ({ session: { key }, login }: Options, { session, tokenStore }: Surroundings): string | undefined {
+export function keyProblem ({ session: { key }, login, coordinator }: Options, { session, tokenStore }: Surroundings): string | undefined {
   if (key === undefined) {
     const hasStore = session || tokenStore
+    if (hasStore && coordinator !== undefined) return `session.key is required with coordinator, to seal what the processes share: ${HOW_TO_MAKE_ONE}`
     if (hasStore && login === undefined) return undefined
-    return `session.key is required${hasStore ? ' with login, to seal what a browser holds of a login that is under way' : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
+    return `session.key is required${hasStore ? ' with login, to seal what a browser holds of a login that is under way' : ''}: ${HOW_TO_MAKE_ONE}`
   }
   const keys = Array.isArray(key) ? key : [key]
   if (keys.length === 0) return 'session.key must hold at least one key'

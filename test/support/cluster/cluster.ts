@@ -1,0 +1,118 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+import type { Test } from 'tap'
+import type { TokenManagementOptions } from '../../../lib/index.ts'
+import type { AuthorizationServer } from '../authorization-server/authorization-server.ts'
+import { Browser } from '../browser.ts'
+import type { TestRedis } from '../redis-server.ts'
+import { sessionKey } from '../start-app.ts'
+
+/** What a process of the cluster is told as it starts. */
+export interface Membership {
+  readonly issuer: string
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly key: string
+  readonly redisPort?: number | undefined
+  /** Seconds that an answer of Redis is waited for. */
+  readonly timeout?: number
+  /** What JSON can say of them. */
+  readonly options?: Partial<TokenManagementOptions>
+  /** Seconds that its clock is before those of the others. */
+  readonly ahead: number
+}
+
+/** What it is told later: how many seconds its clock is moved. */
+export interface Order { readonly offset: number }
+
+export type Report = { readonly origin: string } | { readonly told: string }
+
+/** One process. */
+export class Member {
+  readonly origin: string
+  /** What its app was told, in this order. */
+  readonly told: string[]
+  readonly #process: ChildProcess
+
+  constructor (origin: string, told: string[], child: ChildProcess) {
+    this.origin = origin
+    this.told = told
+    this.#process = child
+  }
+
+  /** A browser that talks to this process, with another one's cookies. */
+  browser (like?: Browser): Browser {
+    return new Browser(this.origin, like?.cookies)
+  }
+
+  /** A browser with a session of these tokens. */
+  async save (tokens: object): Promise<Browser> {
+    const browser = this.browser()
+    const { status, text } = await browser.send('POST', '/save', { 'content-type': 'application/json' }, JSON.stringify(tokens))
+    if (status !== 200) throw new Error(`The session could not be saved: ${text}`)
+    return browser
+  }
+
+  /** Moves its clock. */
+  move (offset: number): void {
+    this.#process.send({ offset })
+  }
+
+  kill (signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.#process.kill(signal)
+  }
+
+  /** Ends it as a deploy does. */
+  async stop (): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    const exited = once(this.#process, 'exit')
+    this.#process.kill('SIGTERM')
+    await exited
+  }
+}
+
+/** Processes of one app, with one key, and one Redis. */
+export interface Cluster {
+  readonly members: Member[]
+  /** Starts one more. */
+  join (membership?: Partial<Membership>): Promise<Member>
+  /** Moves the clocks of all, and that of the server. */
+  move (seconds: number): void
+}
+
+export async function startCluster (t: Test, server: AuthorizationServer, redis: TestRedis | undefined, size: number, common: Partial<Membership> = {}): Promise<Cluster> {
+  let offset = 0
+  server.settings.now = () => Date.now() + offset * 1000
+  const members: Member[] = []
+
+  async function join (own: Partial<Membership> = {}): Promise<Member> {
+    const { clientId, clientSecret } = server.settings
+    const membership: Membership = { issuer: server.issuer, clientId, clientSecret, key: sessionKey, redisPort: redis?.port, ahead: 0, ...common, ...own }
+    const child = spawn(process.execPath, ['--import', 'tsx', path.join(import.meta.dirname, 'member.ts')], {
+      env: { ...process.env, NODE_OPTIONS: '', MEMBERSHIP: JSON.stringify(membership) },
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+    })
+    t.teardown(() => { child.kill('SIGKILL') })
+    const told: string[] = []
+    const origin = await new Promise<string>((resolve, reject) => {
+      child.on('message', (report: Report) => {
+        if ('told' in report) told.push(report.told)
+        else resolve(report.origin)
+      })
+      child.once('exit', (code) => { reject(new Error(`A process ended with ${code} before it listened`)) })
+    })
+    const member = new Member(origin, told, child)
+    if (offset !== 0) member.move(offset)
+    members.push(member)
+    return member
+  }
+
+  function move (seconds: number): void {
+    offset += seconds
+    for (const member of members) member.move(offset)
+  }
+
+  await Promise.all(Array.from({ length: size }, () => join()))
+  return { members, join, move }
+}
