@@ -12,6 +12,7 @@ import { Outages } from './refresh/outages.ts'
 import { Pauses } from './refresh/pauses.ts'
 import { RefreshEvents } from './refresh/refresh-events.ts'
 import { Refresher } from './refresh/refresher.ts'
+import { Sharing } from './refresh/sharing.ts'
 import { ServiceHealth } from './refresh/service-health.ts'
 import { Spender } from './refresh/spender.ts'
 import { ownStore } from './stores/own-store.ts'
@@ -35,6 +36,8 @@ export interface Provider {
   readonly tokenService: TokenService
   readonly loginRequests: LoginRequests
   readonly coordinator: RefreshCoordinator
+  /** What is done in turn with the other processes of the app. */
+  readonly sharing: Sharing
   /** What goes on behind the requests that began it. */
   readonly background: Background
   readonly refresher: Refresher
@@ -100,7 +103,9 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const pauses = new Pauses({ ...options, grants: () => health.grants })
   const background = new Background()
   const events = new RefreshEvents({ ...options, provider: name, log })
-  const spender = new Spender({ ...options, tokenService, coordinator, asking, pauses, background, events, log })
+  const shared = options.coordinator?.({ ...options, ...options.session, log })
+  const sharing = new Sharing({ ...options, shared, coordinator })
+  const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
   const { backchannel } = fastify
@@ -128,6 +133,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     tokenService,
     loginRequests: new LoginRequests(requests, options.tenants),
     coordinator,
+    sharing,
     background,
     refresher: new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock),
     exchanger: new Exchanger(tokenService, coordinator, asking, cache),
@@ -136,7 +142,10 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     backchannelFor: backchannelFor(dispatcher)
   }
   registry.providers.set(name, provider)
-  fastify.addHook('onClose', async () => { await background.settled() })
+  fastify.addHook('onClose', async () => {
+    await background.settled()
+    await shared?.close()
+  })
   return provider
 }
 

@@ -87,13 +87,13 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     }
   }
 
-  async settle (spendable: Spendable, outcome: SpendOutcome): Promise<void> {
+  async settle (spendable: Spendable, outcome: SpendOutcome): Promise<boolean> {
     const name = this.#seal.nameOf(spendable.id)
     const own = this.#claims.get(name)
     this.#claims.delete(name)
-    if ('successor' in outcome) await this.#keep(spendable, outcome.successor, own?.claim ?? '')
-    else if ('dead' in outcome) await this.#release(spendable, own?.claim ?? '', false, this.#seal.fingerprintOf(spendable.secret))
-    else if (own !== undefined) await this.#release(spendable, own.claim, own.mayBeSent || outcome.mayBeSent)
+    if ('successor' in outcome) return await this.#keep(spendable, outcome.successor, own?.claim ?? '')
+    if ('dead' in outcome) return await this.#release(spendable, own?.claim ?? '', false, this.#seal.fingerprintOf(spendable.secret))
+    return own === undefined || await this.#release(spendable, own.claim, own.mayBeSent || outcome.mayBeSent)
   }
 
   async look (spendable: Spendable): Promise<Standing> {
@@ -117,7 +117,7 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     this.#messages.close()
   }
 
-  async #keep ({ id, generation, secret, endsAt }: Spendable, successor: Successor, claim: string): Promise<void> {
+  async #keep ({ id, generation, secret, endsAt }: Spendable, successor: Successor, claim: string): Promise<boolean> {
     const next = successor.secret === undefined ? '' : this.#seal.fingerprintOf(successor.secret)
     const sealed = Buffer.concat([Buffer.from(`${this.#seal.fingerprintOf(secret)}\n`), await this.#seal.seal(secret, successor.content)])
     const key = this.#standings.keyOf(id, generation)
@@ -127,12 +127,12 @@ export class RedisSharedCoordinator implements SharedCoordinator {
       values: [claim, successor.generation, next, sealed, this.#inactivityMs, this.#standings.lifetimeOf(endsAt), this.#seal.nameOf(id)]
     }
     this.#published.remember(key, command)
-    await this.#run(command)
+    return await this.#run(command)
   }
 
-  async #release ({ id, endsAt }: Spendable, claim: string, mayBeSent: boolean, dead = ''): Promise<void> {
+  async #release ({ id, endsAt }: Spendable, claim: string, mayBeSent: boolean, dead = ''): Promise<boolean> {
     const values = [claim, mayBeSent ? 1 : 0, dead, this.#standings.lifetimeOf(endsAt), this.#seal.nameOf(id)]
-    await this.#run({ script: release, keys: [this.#standings.keyOf(id)], values })
+    return await this.#run({ script: release, keys: [this.#standings.keyOf(id)], values })
   }
 
   /** A claim that was made after nobody waited for it any more. */
@@ -140,9 +140,14 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     this.#release(spendable, claim, mayBeSent).catch(() => {})
   }
 
-  /** What fails is said again where Redis comes back, if it matters by then. */
-  async #run ({ script, keys, values }: Command): Promise<void> {
-    await this.#link.run(script, keys, values).catch(() => {})
+  /**
+   * What fails is said again where Redis comes back, if it matters by then.
+   *
+   * @returns `false` where the session was ended.
+   */
+  async #run ({ script, keys, values }: Command): Promise<boolean> {
+    const [status] = await this.#link.run(script, keys, values).catch(() => [])
+    return String(status) !== 'ended'
   }
 
   async #publishAgain (): Promise<void> {

@@ -13,10 +13,12 @@ import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, isAnswer, ofWish, RefreshFailure } from './failure.ts'
 import type { Pauses } from './pauses.ts'
 import type { RefreshEvents } from './refresh-events.ts'
+import type { Sharing, Turn } from './sharing.ts'
 
 export interface SpenderSettings {
   readonly tokenService: TokenService
   readonly coordinator: RefreshCoordinator
+  readonly sharing: Sharing
   readonly asking: Asking
   readonly pauses: Pauses
   readonly background: Background
@@ -42,8 +44,8 @@ export class Spender {
    *
    * @throws RefreshFailure
    */
-  async successor (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { coordinator, pauses, asking } = this.#settings
+  async successor (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher, turn: Turn): Promise<TokenSet> {
+    const { coordinator, pauses, asking, background } = this.#settings
     const { refreshToken } = tokens
     const waiting = this.#waiting.get(refreshToken) ?? { requests: 0, since: performance.now() }
     this.#waiting.set(refreshToken, waiting)
@@ -56,7 +58,9 @@ export class Spender {
             isOurs = true
             pauses.enter(refreshToken)
             pauses.enter(keyOf(tokens, wish))
-            return await this.#spend(tokens, wish, dispatcher)
+            const spending = this.#takeTurn(tokens, wish, dispatcher, turn)
+            background.add(spending)
+            return await spending
           })
         } catch (error) {
           if (isOurs || !(error instanceof RefreshFailure) || !isAnswer(error.class)) throw error
@@ -91,25 +95,35 @@ export class Spender {
     return true
   }
 
-  /** One request to the token service. It belongs to nobody's request: a client that leaves does not lose the answer. */
-  async #spend (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { tokenService, asking, retryAmbiguous, clock, background } = this.#settings
-    const askedAt = clock()
-    const send = async (wary: Dispatcher) => await tokenService.refresh(tokens, wish, wary)
-    const asked = asking.ask({ key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous })
-    background.add(asked)
+  /** What another process has got for it, or what this one gets. */
+  async #takeTurn (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher, turn: Turn): Promise<TokenSet> {
     try {
-      return this.#keep(tokens, await asked, wish, askedAt, dispatcher)
+      const known = await this.#settings.sharing.enter(tokens, turn)
+      if (known !== undefined) return known
     } catch (error) {
-      return this.#salvage(tokens, classifyFailure(error), wish, askedAt, dispatcher)
+      const failure = classifyFailure(error)
+      throw failure.class === 'ended' ? this.#settings.pauses.failed(tokens.refreshToken, failure, true) : failure
     }
+    return await this.#spend(tokens, wish, dispatcher)
   }
 
-  #keep (tokens: RefreshableTokenSet, successor: TokenSet, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): TokenSet {
-    const { coordinator, pauses, clock, events } = this.#settings
+  /** One request to the token service. It belongs to nobody's request: a client that leaves does not lose the answer. */
+  async #spend (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
+    const { tokenService, asking, retryAmbiguous, clock } = this.#settings
+    const askedAt = clock()
+    const send = async (wary: Dispatcher) => await tokenService.refresh(tokens, wish, wary)
+    const answer = await asking.ask({ key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous }).catch(classifyFailure)
+    return answer instanceof RefreshFailure
+      ? await this.#salvage(tokens, answer, wish, askedAt, dispatcher)
+      : await this.#keep(tokens, answer, wish, askedAt, dispatcher)
+  }
+
+  async #keep (tokens: RefreshableTokenSet, successor: TokenSet, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): Promise<TokenSet> {
+    const { coordinator, sharing, pauses, clock, events } = this.#settings
     pauses.succeeded(tokens.refreshToken)
     pauses.succeeded(keyOf(tokens, wish))
-    if (coordinator.hasEnded(tokens.sessionId)) {
+    const isAlive = await sharing.keep(tokens, successor)
+    if (!isAlive || coordinator.hasEnded(tokens.sessionId)) {
       this.#discard(revocableTokens(successor, clock()), dispatcher)
       throw new RefreshFailure('loggedOut')
     }
@@ -119,19 +133,19 @@ export class Spender {
   }
 
   /** An answer of no use that has brought a new refresh token has spent the old one: the session goes on with the new one, after a pause. */
-  #salvage (tokens: RefreshableTokenSet, answered: RefreshFailure, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): TokenSet {
-    if (!answered.wasAsked) throw answered
-    const failure = this.#remember(tokens, answered, wish)
+  async #salvage (tokens: RefreshableTokenSet, answered: RefreshFailure, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): Promise<TokenSet> {
+    const { sharing, pauses, events } = this.#settings
+    const failure = answered.wasAsked ? this.#remember(tokens, answered, wish) : answered
     const salvaged = answered.cause instanceof AnswerError ? answered.cause.salvagedRefreshToken() : undefined
-    this.#settings.events.failed(tokens, failure, this.#about(tokens, askedAt))
-    if (salvaged === undefined) throw failure
-    if (failure.class !== 'badResponse' || this.#settings.coordinator.hasEnded(tokens.sessionId)) {
-      this.#discard([{ token: salvaged, hint: 'refresh_token' }], dispatcher)
-      throw failure
+    if (answered.wasAsked) events.failed(tokens, failure, this.#about(tokens, askedAt))
+    if (salvaged !== undefined && failure.class === 'badResponse') {
+      const successor = salvagedTokenSet(tokens, salvaged)
+      pauses.failed(keyOf(successor, wish), failure)
+      if (await sharing.keep(tokens, successor) && !this.#settings.coordinator.hasEnded(tokens.sessionId)) return successor
     }
-    const successor = salvagedTokenSet(tokens, salvaged)
-    this.#settings.pauses.failed(keyOf(successor, wish), failure)
-    return successor
+    if (salvaged !== undefined) this.#discard([{ token: salvaged, hint: 'refresh_token' }], dispatcher)
+    await sharing.giveUp(tokens, failure)
+    throw failure
   }
 
   /** The answer to the login's own refresh is the refresh token's matter, and that to another wish only that wish's. Whatever may have spent the token is the token's. */

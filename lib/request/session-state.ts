@@ -63,7 +63,7 @@ export class SessionState {
     this.store.checkWritable()
     const before = await this.readable()
     await this.store.write(tokens)
-    if (before !== null) this.forget(before)
+    if (before !== null) await this.forget(before)
     this.#read = Promise.resolve(tokens)
     this.#change = 'started'
   }
@@ -94,7 +94,7 @@ export class SessionState {
   /** A logout. */
   async end (tokens: TokenSet | null): Promise<void> {
     const { name, onSessionEnded } = this.#provider
-    if (tokens !== null) this.forget(tokens)
+    if (tokens !== null) await this.forget(tokens)
     this.store.checkWritable()
     await this.store.clear()
     this.#read = Promise.resolve(null)
@@ -102,9 +102,9 @@ export class SessionState {
   }
 
   /** No refresh brings this session back; what is still remembered of earlier ones goes within the hour. */
-  forget ({ sessionId }: TokenSet): void {
-    this.#provider.coordinator.end(sessionId)
-    this.#provider.exchanger.forget(sessionId)
+  async forget (tokens: TokenSet): Promise<void> {
+    this.#provider.exchanger.forget(tokens.sessionId)
+    await this.#provider.sharing.end(tokens)
   }
 
   /**
@@ -118,11 +118,20 @@ export class SessionState {
     const { coordinator } = this.#provider
     if (coordinator.hasEnded(tokens.sessionId)) return this.#change === 'none' ? undefined : await this.store.undo(tokens.sessionId)
     // A cookie is wiped by one response only: by the time of the next there may be a new login.
-    if (this.#change === 'wiped') return this.forget(tokens)
-    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.store.tryTouch()
+    if (this.#change === 'wiped') return await this.forget(tokens)
+    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.#touch(tokens)
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.keep(newest)
     else if (this.#change === 'written' && coordinator.isSuperseded(tokens)) this.store.retract()
+  }
+
+  /** A cookie is written only where no other process has refreshed the session: the browser has or gets that one's. */
+  async #touch (tokens: TokenSet): Promise<void> {
+    const { sharing, clock } = this.#provider
+    const { dueAt = -Infinity, writesResponse } = this.store
+    const newest = writesResponse && clock() >= dueAt ? await sharing.newestOf(tokens) : tokens
+    if (newest === tokens) await this.store.tryTouch()
+    else if (newest !== undefined) await this.keep(newest)
   }
 
   /** What is stored, read once. A failed read is never a logout. */

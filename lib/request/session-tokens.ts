@@ -127,12 +127,13 @@ export class SessionTokens {
 
   /** @returns what has ended. */
   async revoke (): Promise<TokenSet | null> {
-    const { coordinator, tokenService, backchannelFor, clock } = this.#provider
+    const { coordinator, sharing, tokenService, backchannelFor, clock } = this.#provider
     const tokens = await this.#session.readable()
     if (tokens !== null) {
-      this.#session.forget(tokens)
+      const known = coordinator.successorOf(tokens) ?? tokens
+      const newest = await sharing.newestOf(known) ?? known
+      await this.#session.forget(tokens)
       try {
-        const newest = coordinator.successorOf(tokens) ?? tokens
         await tokenService.revoke(revocableTokens(newest, clock()), backchannelFor(this.#context.request.server))
       } catch (error) {
         this.#context.request.log.warn({ err: error }, 'The session is ended here, but its tokens could not be revoked at the provider')

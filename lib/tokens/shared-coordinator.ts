@@ -71,8 +71,12 @@ export interface SharedCoordinator {
    * sent. `alone`: nobody could be told.
    */
   sending (spendable: Spendable, seconds: number): Promise<'yours' | 'lost' | 'alone'>
-  /** How it went, also where this process was alone: all who wait are told. */
-  settle (spendable: Spendable, outcome: SpendOutcome): Promise<void>
+  /**
+   * How it went, also where this process was alone: all who wait are told.
+   *
+   * @returns `false` where the session was ended meanwhile.
+   */
+  settle (spendable: Spendable, outcome: SpendOutcome): Promise<boolean>
   /** Asks, and claims nothing: before a session is written that was not refreshed here. */
   look (spendable: Spendable): Promise<Standing>
   /** A logout: nobody spends it any more, and every process is told. `endsAt` as in Spendable. */

@@ -1,0 +1,111 @@
+import { pack, unpack } from '../stores/cookie/pack.ts'
+import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
+import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
+import { RefreshFailure } from './failure.ts'
+
+/** Seconds that one refresh may try again, before its last call begins: see `retry.ts`. */
+const PATIENCE = 1
+
+export interface SharingSettings {
+  /** What the processes share; none: this is the only one, as far as it knows. */
+  readonly shared: SharedCoordinator | undefined
+  /** What this process knows itself. */
+  readonly coordinator: RefreshCoordinator
+  readonly requestTimeout: number
+  readonly session: { readonly absoluteDuration: number }
+}
+
+/** The turn of a process. */
+export interface Turn {
+  /** The newest generation that has come back from the client. */
+  readonly arrived: number
+  /** Whether it is better to do without than to spend a refresh token that others may be spending. */
+  readonly canWait: boolean
+}
+
+/** Refresh tokens are spent in turn with the other processes of the app. */
+export class Sharing {
+  readonly #settings: SharingSettings
+
+  constructor (settings: SharingSettings) {
+    this.#settings = settings
+    settings.shared?.onEnded((sessionId) => { settings.coordinator.end(sessionId) })
+  }
+
+  /**
+   * Waits for the others.
+   *
+   * @returns the successor that one of them has got; `undefined`: it is this process's turn, until `keep` or `giveUp`.
+   * @throws RefreshFailure
+   */
+  async enter (tokens: RefreshableTokenSet, { arrived, canWait }: Turn): Promise<TokenSet | undefined> {
+    const { shared, coordinator, requestTimeout } = this.#settings
+    if (shared === undefined) return undefined
+    const spendable = this.#spendable(tokens, arrived)
+    for (;;) {
+      const claim = await shared.claim(spendable)
+      switch (claim.status) {
+        case 'succeeded': return await this.#newest(claim)
+        case 'spent': throw new RefreshFailure('spent')
+        case 'dead': throw new RefreshFailure('ended', { cause: new Error('another process was told that the refresh token is dead'), wasAsked: false })
+        case 'ended':
+          coordinator.end(tokens.sessionId)
+          throw new RefreshFailure('loggedOut')
+      }
+      const turn = claim.status === 'alone' ? claim.status : await shared.sending(spendable, requestTimeout + PATIENCE)
+      if (turn === 'lost') continue
+      if (turn === 'yours' || !canWait) return undefined
+      await shared.settle(spendable, { mayBeSent: false })
+      throw new RefreshFailure('unavailable', { cause: new Error('the other processes cannot be asked whether they refresh'), wasAsked: false })
+    }
+  }
+
+  /** @returns `false` where a logout came first: nobody may have what was issued. */
+  async keep (tokens: RefreshableTokenSet, successor: TokenSet): Promise<boolean> {
+    const { generation, refreshToken: secret } = successor
+    const content = Buffer.from(pack(successor), 'base64url')
+    return await this.#settings.shared?.settle(this.#spendable(tokens), { successor: { generation, secret, content } }) ?? true
+  }
+
+  async giveUp (tokens: RefreshableTokenSet, { class: kind, endsSession }: RefreshFailure): Promise<void> {
+    const outcome = endsSession ? { dead: true } as const : { mayBeSent: kind === 'ambiguous' || kind === 'badResponse' }
+    await this.#settings.shared?.settle(this.#spendable(tokens), outcome)
+  }
+
+  /**
+   * Asked before a session is written that was not refreshed here.
+   *
+   * @returns what is to be written: the newest there is; `undefined`: nothing, since another process is changing it.
+   */
+  async newestOf (tokens: TokenSet): Promise<TokenSet | undefined> {
+    const { shared } = this.#settings
+    if (shared === undefined || !isRefreshable(tokens)) return tokens
+    const standing = await shared.look(this.#spendable(tokens))
+    if (standing.status === 'succeeded') return await this.#newest(standing)
+    return standing.status === 'newest' || standing.status === 'alone' ? tokens : undefined
+  }
+
+  /** A logout, here and everywhere. */
+  async end ({ sessionId, startedAt }: TokenSet): Promise<void> {
+    const { shared, coordinator, session } = this.#settings
+    coordinator.end(sessionId)
+    await shared?.end(sessionId, startedAt + session.absoluteDuration)
+  }
+
+  async #newest ({ content, isNewest }: { readonly content: Buffer, readonly isNewest: boolean }): Promise<TokenSet> {
+    const tokens = unpack(content.toString('base64url'))
+    if (tokens === undefined) throw new RefreshFailure('spent')
+    if (isNewest || !isRefreshable(tokens)) return tokens
+    const next = await this.#settings.shared?.look(this.#spendable(tokens, 0))
+    return next?.status === 'succeeded' ? await this.#newest(next) : tokens
+  }
+
+  #spendable ({ sessionId: id, generation, refreshToken: secret, startedAt }: RefreshableTokenSet, arrived = generation): Spendable {
+    return { id, generation, secret, arrived, endsAt: startedAt + this.#settings.session.absoluteDuration }
+  }
+}
+
+function isRefreshable (tokens: TokenSet): tokens is RefreshableTokenSet {
+  return tokens.refreshToken !== undefined
+}
