@@ -19,12 +19,12 @@ export interface Membership {
   readonly timeout?: number
   /** What JSON can say of them. */
   readonly options?: Partial<TokenManagementOptions>
-  /** Seconds that its clock is before those of the others. */
-  readonly ahead: number
+  /** Seconds that its clock is moved as it starts. */
+  readonly moved: number
 }
 
 /** What it is told later: how many seconds its clock is moved. */
-export interface Order { readonly offset: number }
+export interface Order { readonly move: number }
 
 export type Report = { readonly origin: string } | { readonly told: string }
 
@@ -34,6 +34,8 @@ export class Member {
   /** What its app was told, in this order. */
   readonly told: string[]
   readonly #process: ChildProcess
+  #moved = 0
+  #skewed = 0
 
   constructor (origin: string, told: string[], child: ChildProcess) {
     this.origin = origin
@@ -54,9 +56,20 @@ export class Member {
     return browser
   }
 
-  /** Moves its clock. */
-  move (offset: number): void {
-    this.#process.send({ offset })
+  /** Moves its clock, by so many seconds from where it started. */
+  move (seconds: number): void {
+    this.#moved = seconds
+    this.#tellTime()
+  }
+
+  /** Makes its clock differ from those of the others, by so many seconds. */
+  skew (seconds: number): void {
+    this.#skewed = seconds
+    this.#tellTime()
+  }
+
+  #tellTime (): void {
+    if (this.#process.connected) this.#process.send({ move: this.#moved + this.#skewed })
   }
 
   kill (signal: NodeJS.Signals = 'SIGKILL'): void {
@@ -88,7 +101,7 @@ export async function startCluster (t: Test, server: AuthorizationServer, redis:
 
   async function join (own: Partial<Membership> = {}): Promise<Member> {
     const { clientId, clientSecret } = server.settings
-    const membership: Membership = { issuer: server.issuer, clientId, clientSecret, key: sessionKey, redisPort: redis?.port, ahead: 0, ...common, ...own }
+    const membership: Membership = { issuer: server.issuer, clientId, clientSecret, key: sessionKey, redisPort: redis?.port, moved: 0, ...common, ...own }
     const child = spawn(process.execPath, ['--import', 'tsx', path.join(import.meta.dirname, 'member.ts')], {
       env: { ...process.env, NODE_OPTIONS: '', MEMBERSHIP: JSON.stringify(membership) },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc']

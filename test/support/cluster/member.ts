@@ -8,10 +8,10 @@ import type { Membership, Order, Report } from './cluster.ts'
  * One process of a cluster, as `startCluster` starts it: an app of the plugin's user, which logs to nobody and reports what it
  * is told to the test. `GET /token` is the access token, `POST /save` starts a session, `POST /leave` ends it.
  */
-const { issuer, clientId, clientSecret, key, redisPort, timeout, options, ahead }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
-let offset = ahead
+const { issuer, clientId, clientSecret, key, redisPort, timeout, options, moved }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
+let offset = moved
 const report = (what: Report) => { process.send?.(what) }
-process.on('message', (order: Order) => { offset = ahead + order.offset })
+process.on('message', (order: Order) => { offset = moved + order.move })
 process.on('disconnect', () => process.exit()) // the test is gone
 
 const redis = redisPort === undefined ? undefined : new Redis({ port: redisPort, host: '127.0.0.1', retryStrategy: () => 100 })
