@@ -21,6 +21,8 @@ export interface Membership {
   readonly options?: Partial<TokenManagementOptions>
   /** Seconds that its clock is moved as it starts. */
   readonly moved: number
+  /** The moment of its first refresh at which it is killed. */
+  readonly diesAfter?: 'claim' | 'sending' | 'answer' | 'settle'
 }
 
 /** What it is told later: how many seconds its clock is moved. */
@@ -92,6 +94,8 @@ export interface Cluster {
   join (membership?: Partial<Membership>): Promise<Member>
   /** Moves the clocks of all, and that of the server. */
   move (seconds: number): void
+  /** By how much they have been moved. */
+  now (): number
 }
 
 export async function startCluster (t: Test, server: AuthorizationServer, redis: TestRedis | undefined, size: number, common: Partial<Membership> = {}): Promise<Cluster> {
@@ -116,7 +120,7 @@ export async function startCluster (t: Test, server: AuthorizationServer, redis:
       child.once('exit', (code) => { reject(new Error(`A process ended with ${code} before it listened`)) })
     })
     const member = new Member(origin, told, child)
-    if (offset !== 0) member.move(offset)
+    member.move(offset)
     members.push(member)
     return member
   }
@@ -127,5 +131,5 @@ export async function startCluster (t: Test, server: AuthorizationServer, redis:
   }
 
   await Promise.all(Array.from({ length: size }, () => join()))
-  return { members, join, move }
+  return { members, join, move, now: () => offset }
 }
