@@ -103,8 +103,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const pauses = new Pauses({ ...options, grants: () => health.grants })
   const background = new Background()
   const events = new RefreshEvents({ ...options, provider: name, log })
-  const shared = options.coordinator?.({ ...options, ...options.session, log })
-  const sharing = new Sharing({ ...options, shared, coordinator })
+  const sharing = new Sharing({ ...options, memory: coordinator, log })
   const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
@@ -144,7 +143,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   registry.providers.set(name, provider)
   fastify.addHook('onClose', async () => {
     await background.settled()
-    await shared?.close()
+    await sharing.close()
   })
   return provider
 }

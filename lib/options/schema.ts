@@ -5,7 +5,6 @@ import type { Agent, Dispatcher } from 'undici'
 import type { RefreshedEvent, RefreshFailedEvent, SessionEndedEvent } from '../tokens/events.ts'
 import type { ExtraParameters } from '../tokens/extra-parameters.ts'
 import type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from '../tokens/outgoing-request.ts'
-import type { EditableRequest, OutgoingRequest } from '../tokens/outgoing-request.ts'
 import type { SharedCoordinatorFactory } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 

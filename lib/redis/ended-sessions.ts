@@ -1,5 +1,5 @@
+import type { Command } from './commands.ts'
 import type { RedisLink, Reply } from './link.ts'
-import type { Command } from './published.ts'
 import { recent, tell } from './scripts.ts'
 
 /** Logouts that a process hears of which was not there when they were told. */
@@ -59,7 +59,7 @@ export class EndedSessions {
   async #readAll (): Promise<void> {
     for (;;) {
       const { milliseconds, sequence } = this.#read
-      const page = await this.#link.run(recent, [this.name], [`${milliseconds}-${sequence}`, PAGE])
+      const page = await this.#link.run({ script: recent, keys: [this.name], values: [`${milliseconds}-${sequence}`, PAGE] })
       for (const entry of page) this.#hearEntry(entry)
       if (page.length < PAGE) return
     }

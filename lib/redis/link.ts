@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { tell } from '../tokens/events.ts'
 import type { RedisClient } from './client.ts'
+import type { Command } from './commands.ts'
 import type { Script } from './scripts.ts'
 
 /** Whether Redis answers: told when that changes. */
@@ -44,9 +45,10 @@ export class RedisLink {
    * @param late - gets an answer for which nobody waits any more.
    * @throws where there is no answer in time.
    */
-  async run (script: Script, keys: readonly string[], values: ReadonlyArray<string | number | Buffer>, late: (reply: Reply) => void = () => {}): Promise<Reply> {
+  async run (command: Command, late: (reply: Reply) => void = () => {}): Promise<Reply> {
     this.#enter()
-    const running = this.#call(script, keys, values)
+    const { script } = command
+    const running = this.#call(command)
     const { timeout } = this.#settings
     let isLate = false
     let timer: NodeJS.Timeout | undefined
@@ -110,7 +112,7 @@ export class RedisLink {
     else this.#answered()
   }
 
-  async #call ({ text, sha }: Script, keys: readonly string[], values: ReadonlyArray<string | number | Buffer>): Promise<Reply> {
+  async #call ({ script: { text, sha }, keys, values }: Command): Promise<Reply> {
     const { redis } = this.#settings
     const parameters = [keys.length, ...keys, ...values]
     const reply = await redis.callBuffer('EVALSHA', sha, ...parameters).catch((error: unknown) => {

@@ -1,12 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Script } from './scripts.ts'
-
-/** A command that may run once more: what is newer in Redis stays. */
-export interface Command {
-  readonly script: Script
-  readonly keys: readonly string[]
-  readonly values: ReadonlyArray<string | number | Buffer>
-}
+import type { Command } from './commands.ts'
 
 /** Bound of what is remembered: some ten thousand refreshes. */
 const MEMORY_BYTES = 16 * 1_048_576

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Claim, SharedCoordinator, SharedCoordinatorSettings, Spendable, SpendOutcome, Standing, Successor } from '../tokens/shared-coordinator.ts'
+import type { Claim, SharedCoordinator, SharedCoordinatorSettings, Spendable, SpendOutcome, Standing } from '../tokens/shared-coordinator.ts'
+import { type Command, Commands } from './commands.ts'
 import { EndedSessions } from './ended-sessions.ts'
 import { type LinkSettings, RedisLink } from './link.ts'
 import { Messages } from './messages.ts'
-import { type Command, Published } from './published.ts'
-import { CLAIMED_MS, end, release, sending, succeed } from './scripts.ts'
+import { Published } from './published.ts'
+import { CLAIMED_MS } from './scripts.ts'
 import { Standings } from './standings.ts'
 import { SuccessorSeal } from './successor-seal.ts'
 
@@ -18,7 +19,7 @@ const SEND_MARGIN_MS = 2000
 
 /** What this process is at. */
 interface OwnClaim {
-  readonly claim: string
+  readonly claimer: string
   /** An earlier one may have sent it. */
   readonly mayBeSent: boolean
   /** By this process's own clock, in milliseconds, until when nobody can have taken it over. */
@@ -27,8 +28,8 @@ interface OwnClaim {
 
 /** What the processes of an app know together, in Redis. */
 export class RedisSharedCoordinator implements SharedCoordinator {
-  readonly #inactivityMs: number
   readonly #seal: SuccessorSeal
+  readonly #commands: Commands
   readonly #link: RedisLink
   readonly #standings: Standings
   readonly #ended: EndedSessions
@@ -38,26 +39,26 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   readonly #claims = new Map<string, OwnClaim>()
 
   constructor (settings: SharedCoordinatorSettings, how: Pick<LinkSettings, 'redis' | 'timeout' | 'onAvailability'>) {
-    this.#inactivityMs = Math.ceil(settings.inactivityDuration * 1000)
     this.#seal = new SuccessorSeal(settings)
+    this.#commands = new Commands(settings, this.#seal)
     this.#link = new RedisLink({ ...how, log: settings.log, onBack: () => { this.#publishAgain().catch(() => {}) } })
     this.#ended = new EndedSessions(`tokens:{${this.#seal.nameOf('')}}:ended`, this.#link)
     this.#messages = new Messages(how.redis, settings.log, this.#ended, (name) => { this.#wakeUps.emit(name) })
-    this.#standings = new Standings(settings, this.#seal, this.#link, this.#messages.ownChannel)
+    this.#standings = new Standings(this.#commands, this.#seal, this.#link, this.#messages.ownChannel)
   }
 
   async claim (spendable: Spendable): Promise<Claim> {
     this.#ended.catchUpIfDue()
     const name = this.#seal.nameOf(spendable.id)
     for (let busyUntil = 0; ;) {
-      const claim = randomBytes(12).toString('base64url')
+      const claimer = randomBytes(12).toString('base64url')
       const attempt = new AbortController()
       // From before the question, so that nothing is missed that is said meanwhile.
       const woken = once(this.#wakeUps, name, attempt).catch(() => {})
       const askedAt = performance.now()
       try {
-        const answer = await this.#standings.ask(spendable, claim, (mayBeSent) => { this.#giveBack(spendable, claim, mayBeSent) })
-        if (answer.status === 'yours') this.#claims.set(name, { claim, mayBeSent: answer.mayBeSent, safeUntil: askedAt + CLAIMED_MS })
+        const answer = await this.#standings.ask(spendable, claimer, (mayBeSent) => { this.#giveBack(spendable, claimer, mayBeSent) })
+        if (answer.status === 'yours') this.#claims.set(name, { claimer, mayBeSent: answer.mayBeSent, safeUntil: askedAt + CLAIMED_MS })
         if (answer.status === 'busy') busyUntil = performance.now() + answer.milliseconds
         // Where Redis is gone meanwhile, somebody may be sending it until then.
         else if (answer.status !== 'newest' && (answer.status !== 'alone' || performance.now() >= busyUntil)) return answer
@@ -68,14 +69,14 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     }
   }
 
-  async sending ({ id }: Spendable, seconds: number): Promise<'yours' | 'lost' | 'alone'> {
-    const name = this.#seal.nameOf(id)
+  async sending (spendable: Spendable, seconds: number): Promise<'yours' | 'lost' | 'alone'> {
+    const name = this.#seal.nameOf(spendable.id)
     const own = this.#claims.get(name)
     if (own === undefined) return 'alone'
     const milliseconds = Math.ceil(seconds * 1000) + SEND_MARGIN_MS
     const askedAt = performance.now()
     try {
-      const [answer] = await this.#link.run(sending, [this.#standings.keyOf(id)], [own.claim, milliseconds])
+      const [answer] = await this.#link.run(this.#commands.sending(spendable, own.claimer, milliseconds))
       if (String(answer) === 'lost') {
         this.#claims.delete(name)
         return 'lost'
@@ -91,9 +92,11 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     const name = this.#seal.nameOf(spendable.id)
     const own = this.#claims.get(name)
     this.#claims.delete(name)
-    if ('successor' in outcome) return await this.#keep(spendable, outcome.successor, own?.claim ?? '')
-    if ('dead' in outcome) return await this.#release(spendable, own?.claim ?? '', false, this.#seal.fingerprintOf(spendable.secret))
-    return own === undefined || await this.#release(spendable, own.claim, own.mayBeSent || outcome.mayBeSent)
+    if ('dead' in outcome) return await this.#run(this.#commands.bury(spendable, own?.claimer ?? ''))
+    if ('mayBeSent' in outcome) return own === undefined || await this.#run(this.#commands.release(spendable, own.claimer, own.mayBeSent || outcome.mayBeSent))
+    const command = await this.#commands.succeed(spendable, outcome.successor, own?.claimer ?? '')
+    this.#published.remember(`${name} ${spendable.generation}`, command)
+    return await this.#run(command)
   }
 
   async look (spendable: Spendable): Promise<Standing> {
@@ -102,10 +105,9 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   }
 
   async end (id: string, endsAt: number): Promise<void> {
-    const command = { script: end, keys: [this.#standings.keyOf(id)], values: [this.#standings.lifetimeOf(endsAt), this.#seal.nameOf(id)] }
-    const told = this.#ended.telling(id)
-    for (const each of [command, told]) this.#published.remember(`${each.script.name} ${id}`, each)
-    await Promise.all([this.#run(command), this.#run(told)])
+    const commands = [this.#commands.end(id, endsAt), this.#ended.telling(id)]
+    for (const command of commands) this.#published.remember(`${command.script.name} ${id}`, command)
+    await Promise.all(commands.map((command) => this.#run(command)))
   }
 
   onEnded (listener: (id: string) => void): void {
@@ -117,27 +119,9 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     this.#messages.close()
   }
 
-  async #keep ({ id, generation, secret, endsAt }: Spendable, successor: Successor, claim: string): Promise<boolean> {
-    const next = successor.secret === undefined ? '' : this.#seal.fingerprintOf(successor.secret)
-    const sealed = Buffer.concat([Buffer.from(`${this.#seal.fingerprintOf(secret)}\n`), await this.#seal.seal(secret, successor.content)])
-    const key = this.#standings.keyOf(id, generation)
-    const command = {
-      script: succeed,
-      keys: [this.#standings.keyOf(id), key],
-      values: [claim, successor.generation, next, sealed, this.#inactivityMs, this.#standings.lifetimeOf(endsAt), this.#seal.nameOf(id)]
-    }
-    this.#published.remember(key, command)
-    return await this.#run(command)
-  }
-
-  async #release ({ id, endsAt }: Spendable, claim: string, mayBeSent: boolean, dead = ''): Promise<boolean> {
-    const values = [claim, mayBeSent ? 1 : 0, dead, this.#standings.lifetimeOf(endsAt), this.#seal.nameOf(id)]
-    return await this.#run({ script: release, keys: [this.#standings.keyOf(id)], values })
-  }
-
   /** A claim that was made after nobody waited for it any more. */
-  #giveBack (spendable: Spendable, claim: string, mayBeSent: boolean): void {
-    this.#release(spendable, claim, mayBeSent).catch(() => {})
+  #giveBack (spendable: Spendable, claimer: string, mayBeSent: boolean): void {
+    this.#run(this.#commands.release(spendable, claimer, mayBeSent)).catch(() => {})
   }
 
   /**
@@ -145,12 +129,12 @@ export class RedisSharedCoordinator implements SharedCoordinator {
    *
    * @returns `false` where the session was ended.
    */
-  async #run ({ script, keys, values }: Command): Promise<boolean> {
-    const [status] = await this.#link.run(script, keys, values).catch(() => [])
+  async #run (command: Command): Promise<boolean> {
+    const [status] = await this.#link.run(command).catch(() => [])
     return String(status) !== 'ended'
   }
 
   async #publishAgain (): Promise<void> {
-    for (const { script, keys, values } of this.#published.all()) await this.#link.run(script, keys, values)
+    for (const command of this.#published.all()) await this.#link.run(command)
   }
 }

@@ -1,3 +1,5 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { CheckedOptions } from '../options/check.ts'
 import { pack, unpack } from '../stores/cookie/pack.ts'
 import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
@@ -7,13 +9,11 @@ import { RefreshFailure } from './failure.ts'
 /** Seconds that one refresh may try again, before its last call begins: see `retry.ts`. */
 const PATIENCE = 1
 
-export interface SharingSettings {
-  /** What the processes share; none: this is the only one, as far as it knows. */
-  readonly shared: SharedCoordinator | undefined
+/** What is shared, by what: without the option `coordinator` this process is the only one, as far as it knows. */
+export type SharingSettings = Pick<CheckedOptions, 'coordinator' | 'issuer' | 'clientId' | 'session' | 'gracePeriod' | 'requestTimeout' | 'clock'> & {
+  readonly log: FastifyBaseLogger
   /** What this process knows itself. */
-  readonly coordinator: RefreshCoordinator
-  readonly requestTimeout: number
-  readonly session: { readonly absoluteDuration: number }
+  readonly memory: RefreshCoordinator
 }
 
 /** The turn of a process. */
@@ -27,10 +27,13 @@ export interface Turn {
 /** Refresh tokens are spent in turn with the other processes of the app. */
 export class Sharing {
   readonly #settings: SharingSettings
+  readonly #shared: SharedCoordinator | undefined
 
   constructor (settings: SharingSettings) {
     this.#settings = settings
-    settings.shared?.onEnded((sessionId) => { settings.coordinator.end(sessionId) })
+    const { session, memory, coordinator: create } = settings
+    this.#shared = create?.({ ...settings, ...session })
+    this.#shared?.onEnded((sessionId) => { memory.end(sessionId) })
   }
 
   /**
@@ -40,7 +43,8 @@ export class Sharing {
    * @throws RefreshFailure
    */
   async enter (tokens: RefreshableTokenSet, { arrived, canWait }: Turn): Promise<TokenSet | undefined> {
-    const { shared, coordinator, requestTimeout } = this.#settings
+    const { memory, requestTimeout } = this.#settings
+    const shared = this.#shared
     if (shared === undefined) return undefined
     const spendable = this.#spendable(tokens, arrived)
     for (;;) {
@@ -50,7 +54,7 @@ export class Sharing {
         case 'spent': throw new RefreshFailure('spent')
         case 'dead': throw new RefreshFailure('ended', { cause: new Error('another process was told that the refresh token is dead'), wasAsked: false })
         case 'ended':
-          coordinator.end(tokens.sessionId)
+          memory.end(tokens.sessionId)
           throw new RefreshFailure('loggedOut')
       }
       const turn = claim.status === 'alone' ? claim.status : await shared.sending(spendable, requestTimeout + PATIENCE)
@@ -65,12 +69,12 @@ export class Sharing {
   async keep (tokens: RefreshableTokenSet, successor: TokenSet): Promise<boolean> {
     const { generation, refreshToken: secret } = successor
     const content = Buffer.from(pack(successor), 'base64url')
-    return await this.#settings.shared?.settle(this.#spendable(tokens), { successor: { generation, secret, content } }) ?? true
+    return await this.#shared?.settle(this.#spendable(tokens), { successor: { generation, secret, content } }) ?? true
   }
 
   async giveUp (tokens: RefreshableTokenSet, { class: kind, endsSession }: RefreshFailure): Promise<void> {
     const outcome = endsSession ? { dead: true } as const : { mayBeSent: kind === 'ambiguous' || kind === 'badResponse' }
-    await this.#settings.shared?.settle(this.#spendable(tokens), outcome)
+    await this.#shared?.settle(this.#spendable(tokens), outcome)
   }
 
   /**
@@ -79,25 +83,28 @@ export class Sharing {
    * @returns what is to be written: the newest there is; `undefined`: nothing, since another process is changing it.
    */
   async newestOf (tokens: TokenSet): Promise<TokenSet | undefined> {
-    const { shared } = this.#settings
-    if (shared === undefined || !isRefreshable(tokens)) return tokens
-    const standing = await shared.look(this.#spendable(tokens))
+    if (this.#shared === undefined || !isRefreshable(tokens)) return tokens
+    const standing = await this.#shared.look(this.#spendable(tokens))
     if (standing.status === 'succeeded') return await this.#newest(standing)
     return standing.status === 'newest' || standing.status === 'alone' ? tokens : undefined
   }
 
   /** A logout, here and everywhere. */
   async end ({ sessionId, startedAt }: TokenSet): Promise<void> {
-    const { shared, coordinator, session } = this.#settings
-    coordinator.end(sessionId)
-    await shared?.end(sessionId, startedAt + session.absoluteDuration)
+    const { memory, session } = this.#settings
+    memory.end(sessionId)
+    await this.#shared?.end(sessionId, startedAt + session.absoluteDuration)
+  }
+
+  async close (): Promise<void> {
+    await this.#shared?.close()
   }
 
   async #newest ({ content, isNewest }: { readonly content: Buffer, readonly isNewest: boolean }): Promise<TokenSet> {
     const tokens = unpack(content.toString('base64url'))
     if (tokens === undefined) throw new RefreshFailure('spent')
     if (isNewest || !isRefreshable(tokens)) return tokens
-    const next = await this.#settings.shared?.look(this.#spendable(tokens, 0))
+    const next = await this.#shared?.look(this.#spendable(tokens, 0))
     return next?.status === 'succeeded' ? await this.#newest(next) : tokens
   }
 
