@@ -2,7 +2,6 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { Redis, type RedisOptions } from 'ioredis'
-import type { Test } from 'tap'
 import { freePort } from './free-port.ts'
 
 /** What tap shows of tests that need it, and `false` where it is there. */
@@ -12,6 +11,9 @@ export function whyNotRedis (): string | false {
   process.stderr.write(`\n*** ${reason}\n\n`)
   return reason
 }
+
+/** Who closes what was started: a test, or a measurement. */
+export interface Closing { teardown (close: () => unknown): void }
 
 /** A Redis of the test's own, which can be stopped, frozen, and started again, empty. */
 export class TestRedis {
@@ -54,7 +56,7 @@ export class TestRedis {
   }
 }
 
-export async function startRedis (t: Test, settings: readonly string[] = []): Promise<TestRedis> {
+export async function startRedis (t: Closing, settings: readonly string[] = []): Promise<TestRedis> {
   const redis = new TestRedis(await freePort(), settings)
   t.teardown(async () => { await redis.stop() })
   await redis.start()
@@ -62,7 +64,7 @@ export async function startRedis (t: Test, settings: readonly string[] = []): Pr
 }
 
 /** A client that the test closes. */
-export function connect (t: Test, { port }: TestRedis, options: RedisOptions = {}): Redis {
+export function connect (t: Closing, { port }: TestRedis, options: RedisOptions = {}): Redis {
   const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 50, ...options })
   client.on('error', () => {}) // said where a command fails
   t.teardown(() => { client.disconnect() })

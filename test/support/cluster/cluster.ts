@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
-import type { Test } from 'tap'
 import type { TokenManagementOptions } from '../../../lib/index.ts'
 import type { AuthorizationServer } from '../authorization-server/authorization-server.ts'
 import { Browser } from '../browser.ts'
-import type { TestRedis } from '../redis-server.ts'
+import type { Closing, TestRedis } from '../redis-server.ts'
 import { sessionKey } from '../start-app.ts'
 
 /** What a process of the cluster is told as it starts. */
@@ -98,7 +97,7 @@ export interface Cluster {
   now (): number
 }
 
-export async function startCluster (t: Test, server: AuthorizationServer, redis: TestRedis | undefined, size: number, common: Partial<Membership> = {}): Promise<Cluster> {
+export async function startCluster (t: Closing, server: AuthorizationServer, redis: TestRedis | undefined, size: number, common: Partial<Membership> = {}): Promise<Cluster> {
   let offset = 0
   server.settings.now = () => Date.now() + offset * 1000
   const members: Member[] = []

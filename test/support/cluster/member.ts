@@ -17,7 +17,7 @@ process.on('disconnect', () => process.exit()) // the test is gone
 
 const redis = redisPort === undefined ? undefined : new Redis({ port: redisPort, host: '127.0.0.1', retryStrategy: () => 100 })
 redis?.on('error', () => {}) // said where a command fails
-const app = Fastify({ forceCloseConnections: true })
+const app = Fastify({ forceCloseConnections: 'idle' })
 await app.register(tokenManagement, {
   issuer,
   clientId,

@@ -1,8 +1,7 @@
-import type { Test } from 'tap'
 import { type AuthorizationServer, startAuthorizationServer } from '../authorization-server/authorization-server.ts'
 import type { Settings } from '../authorization-server/settings.ts'
 import type { Answer, Browser } from '../browser.ts'
-import { startRedis, type TestRedis } from '../redis-server.ts'
+import { type Closing, startRedis, type TestRedis } from '../redis-server.ts'
 import { type Cluster, type Member, type Membership, startCluster } from './cluster.ts'
 
 /** A cluster with a strict authorization server and a Redis of its own. */
@@ -21,7 +20,7 @@ export interface Stage extends Cluster {
   outcome (): { alive: boolean, tokenRequests: number }
 }
 
-export async function startStage (t: Test, size: number, { settings = {}, redis: redisSettings = [], ...common }: Partial<Membership> & { settings?: Partial<Settings>, redis?: string[] } = {}): Promise<Stage> {
+export async function startStage (t: Closing, size: number, { settings = {}, redis: redisSettings = [], ...common }: Partial<Membership> & { settings?: Partial<Settings>, redis?: string[] } = {}): Promise<Stage> {
   const server = await startAuthorizationServer(settings)
   t.teardown(() => server.close())
   const redis = await startRedis(t, redisSettings)
