@@ -21,15 +21,17 @@ export interface News {
 
 /** The app in several processes on one port, as `node:cluster` does it: a connection each in turn. Who dies is replaced. */
 export async function startAppProcesses (count: number, about: Omit<Membership, 'number'>): Promise<() => Promise<void>> {
-  cluster.setupPrimary({ exec: fileURLToPath(new URL('app-process.ts', import.meta.url)) })
+  cluster.setupPrimary({ exec: fileURLToPath(new URL('app-process.ts', import.meta.url)), execArgv: ['--import', 'tsx'] })
   let isOver = false
 
   async function start (number: number): Promise<void> {
     const membership: Membership = { ...about, number }
     const worker = cluster.fork({ MEMBERSHIP: JSON.stringify(membership) })
     worker.on('message', (news: News) => { for (const each of workers()) each.send(news) })
+    const begun = new AbortController()
+    worker.once('exit', () => { begun.abort(new Error(`Process ${number} of the app did not start`)) })
+    await once(worker, 'listening', begun)
     worker.once('exit', () => { if (!isOver) start(number).catch(() => {}) })
-    await once(worker, 'listening')
   }
 
   await Promise.all(Array.from({ length: count }, (_, index) => start(index + 1)))

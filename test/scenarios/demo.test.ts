@@ -126,7 +126,7 @@ t.test('the demo runs in three processes that agree by a Redis: the page shows w
   await page.getByText('Logged in as').waitFor()
   for (let round = 1; round <= 3; round++) {
     await page.getByRole('button', { name: '10 at once' }).click()
-    await page.waitForFunction((answered) => globalThis.document.getElementById('answered')?.textContent === answered, String(round * 10))
+    await page.locator('#answered', { hasText: new RegExp(`^${round * 10}$`) }).waitFor()
     await page.locator('#left', { hasText: 'expired' }).waitFor()
   }
   t.match(await page.locator('#processes').textContent(), /process \d: \d+ · process \d: \d+/, 'several of them have answered')
