@@ -13,6 +13,7 @@ import { Outages } from './refresh/outages.ts'
 import { Pauses } from './refresh/pauses.ts'
 import { RefreshEvents } from './refresh/refresh-events.ts'
 import { Refresher } from './refresh/refresher.ts'
+import { Sharing } from './refresh/sharing.ts'
 import { Spender } from './refresh/spender.ts'
 import { ownStore } from './stores/own-store.ts'
 import { Overflow } from './stores/overflow.ts'
@@ -37,6 +38,8 @@ export interface Provider {
   readonly tokenService: TokenService
   readonly loginRequests: LoginRequests
   readonly coordinator: RefreshCoordinator
+  /** What is done in turn with the other processes of the app. */
+  readonly sharing: Sharing
   /** What goes on behind the requests that began it. */
   readonly background: Background
   readonly refresher: Refresher
@@ -106,7 +109,8 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const pauses = new Pauses({ ...options, grants: () => requests.grants })
   const background = new Background()
   const events = new RefreshEvents({ ...options, provider: name, log })
-  const spender = new Spender({ ...options, tokenService, coordinator, asking, pauses, background, events, log })
+  const sharing = new Sharing({ ...options, memory: coordinator, log })
+  const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
   const { backchannel } = fastify
@@ -136,6 +140,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     replaced: new ReplacedSessions(options.gracePeriod, clock),
     loginPath: pathsOf(options, fastify.prefix).login,
     coordinator,
+    sharing,
     background,
     refresher: new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock),
     exchanger: new Exchanger(tokenService, coordinator, asking, cache),
@@ -144,7 +149,10 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     backchannelFor: backchannelFor(dispatcher)
   }
   registry.providers.set(name, provider)
-  fastify.addHook('onClose', async () => { await background.settled() })
+  fastify.addHook('onClose', async () => {
+    await background.settled()
+    await sharing.close()
+  })
   return provider
 }
 

@@ -22,6 +22,8 @@ const publicNames = {
     Current DpopProofParameters EditableRequest FailureClass JsonWebKey OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions RefreshedEvent
     RefreshFailedEvent SaveParameters SessionEndedEvent SessionParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
     TokenResponse Tokens TokenSet TokenStore TokenWish`,
+  redis: `AvailabilityEvent RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber SharedCoordinator
+    SharedCoordinatorFactory SharedCoordinatorSettings`,
   testing: 'ConformanceOptions TestRunner tokenStoreConformance'
 }
 
@@ -100,7 +102,7 @@ app.after(() => {
   })
 })
 `
-    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\nimport 'fastify-token-management/testing'\n${use}`)
+    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\nimport 'fastify-token-management/redis'\nimport 'fastify-token-management/testing'\n${use}`)
     writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
     // Not skipLibCheck for our own declarations, and no check of everybody else's, which costs half a minute.
     const program = ts.createProgram([join(consumer, 'use.mts'), join(consumer, 'use.cts')], {

@@ -126,6 +126,8 @@ export interface TokenManagementOptions {
   refresh?: Options['refresh']
   /** How long the successor of a spent refresh token is remembered after its cookie has come back. Default: `30`. */
   gracePeriod?: Options['gracePeriod']
+  /** What the processes of an app share, so that a refresh token is spent once by all of them together: `redisRefreshCoordinator({ redis })` of the entry point `/redis`; see docs/scaling.md. It needs `session.key`. Default: each process knows only what it does itself. */
+  coordinator?: Options['coordinator']
   /** Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session. Default: `false`. */
   retryAmbiguous?: Options['retryAmbiguous']
   /** The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it. */

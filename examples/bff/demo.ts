@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { Provider } from 'oidc-provider'
 import { orderApi } from './api.ts'
-import { bff } from './app.ts'
+import { startAppProcesses } from './app-processes.ts'
+import { type AppOptions, bff } from './app.ts'
 import { identityProvider } from './identity-provider.ts'
 
 const host = '127.0.0.1'
@@ -12,6 +13,8 @@ interface DemoOptions {
   ports: { app: number, identityProvider: number, api: number }
   /** How long an access token lives: short, so that one sees it being refreshed. */
   accessTokenSeconds?: number
+  /** The app in several processes, which agree by this Redis. */
+  cluster?: { processes: number, redis: string }
 }
 
 export interface Demo {
@@ -22,7 +25,7 @@ export interface Demo {
 }
 
 /** Starts the identity provider, then the API, then the app: each of them asks the one before. */
-export async function startDemo ({ ports, accessTokenSeconds = 15 }: DemoOptions): Promise<Demo> {
+export async function startDemo ({ ports, accessTokenSeconds = 15, cluster }: DemoOptions): Promise<Demo> {
   const address = `http://${host}:${ports.app}`
   const issuer = `http://${host}:${ports.identityProvider}`
   const api = `http://${host}:${ports.api}`
@@ -49,9 +52,15 @@ export async function startDemo ({ ports, accessTokenSeconds = 15 }: DemoOptions
     await apiServer.listen({ port: ports.api, host })
 
     const { id: clientId, secret: clientSecret, callbackUri, postLogoutRedirectUri } = client
-    const app = await bff({ address, issuer, clientId, clientSecret, callbackUri, postLogoutRedirectUri, api })
-    running.push(() => app.close())
-    await app.listen({ port: ports.app, host })
+    const sessionKey = randomBytes(32).toString('base64')
+    const options: AppOptions = { address, issuer, clientId, clientSecret, callbackUri, postLogoutRedirectUri, api, sessionKey }
+    if (cluster) {
+      running.push(await startAppProcesses(cluster.processes, { redis: cluster.redis, options, port: ports.app, host }))
+    } else {
+      const app = await bff(options)
+      running.push(() => app.close())
+      await app.listen({ port: ports.app, host })
+    }
 
     return { address, identityProvider: provider, close }
   } catch (error) {

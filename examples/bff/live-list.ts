@@ -1,7 +1,9 @@
 import { PassThrough, type Readable } from 'node:stream'
 
 /** A line of the page's live list: what happened at the token service. Never a token: the browser reads this. */
-interface Entry {
+export interface Entry {
+  /** Which process it was, where there are several. */
+  process?: number
   what: 'login' | 'refreshed' | 'refreshFailed' | 'sessionEnded'
   milliseconds?: number
   /** How many requests waited for it. */

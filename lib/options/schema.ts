@@ -5,6 +5,7 @@ import type { Agent, Dispatcher } from 'undici'
 import type { RefreshedEvent, RefreshFailedEvent, RefreshTokenReusedEvent, SessionEndedEvent } from '../tokens/events.ts'
 import type { ExtraParameters } from '../tokens/extra-parameters.ts'
 import type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from '../tokens/outgoing-request.ts'
+import type { SharedCoordinatorFactory } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 
 /*
@@ -109,6 +110,7 @@ export const OptionsSchema = Type.Object({
   refreshBeforeExpiration: Type.Number({ default: 60, minimum: 0, description: 'An access token is refreshed so many seconds before it expires, but never before half of its lifetime is over.' }),
   refresh: Type.Union([Type.Literal('onRequest'), Type.Literal('preHandler'), Type.Literal('manual')], { default: 'onRequest', description: 'When tokens are refreshed for the whole app, as the first registration says; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for.' }),
   gracePeriod: seconds({ default: 30, description: 'How long the successor of a spent refresh token is remembered after its cookie has come back.' }),
+  coordinator: Type.Optional(callback<SharedCoordinatorFactory>({ description: 'What the processes of an app share, so that a refresh token is spent once by all of them together: `redisRefreshCoordinator({ redis })` of the entry point `/redis`; see docs/scaling.md. It needs `session.key`. Default: each process knows only what it does itself.' })),
   retryAmbiguous: Type.Boolean({ default: false, description: 'Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session.' }),
   defaultExpiresIn: Type.Optional(seconds({ description: 'The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it.' })),
   backchannel: Type.Optional(Type.Union([

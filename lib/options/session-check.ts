@@ -1,13 +1,19 @@
 import type { Options } from './schema.ts'
 import type { Surroundings } from './surroundings.ts'
 
+const HOW_TO_MAKE_ONE = '32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString(\'base64\'))"'
+
 /** What is wrong with the keys that seal sessions. */
-export function keyProblem ({ session: { key }, login, logout }: Options, { session, tokenStore }: Surroundings): string | undefined {
+export function keyProblem ({ session: { key }, login, logout, coordinator }: Options, { session, tokenStore }: Surroundings): string | undefined {
   if (key === undefined) {
+    const use = [
+      coordinator && ' with coordinator, to seal what the processes share',
+      login && ' with login, to seal what a browser holds of a login that is under way',
+      logout && ' with logout, to seal where the browser goes next'
+    ].find(Boolean)
     const hasStore = session || tokenStore
-    const use = login ? ' with login, to seal what a browser holds of a login that is under way' : ' with logout, to seal where the browser goes next'
-    if (hasStore && login === undefined && logout === undefined) return undefined
-    return `session.key is required${hasStore ? use : ''}: 32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString('base64'))"`
+    if (hasStore && !use) return undefined
+    return `session.key is required${hasStore ? use : ''}: ${HOW_TO_MAKE_ONE}`
   }
   const keys = Array.isArray(key) ? key : [key]
   if (keys.length === 0) return 'session.key must hold at least one key'

@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import { classifyFailure, type RefreshFailure } from './failure.ts'
+import { classifyFailure, RefreshFailure } from './failure.ts'
 import { leavingOnlyIf } from './held-back.ts'
 import type { Outages } from './outages.ts'
 import { askPatiently } from './retry.ts'
@@ -15,6 +15,8 @@ export interface Question<Answer> {
   readonly retryAmbiguous: boolean
   /** Whether no session is lost where the service takes it and does not answer. */
   readonly risksNothing: boolean
+  /** Until when it may leave, in milliseconds of this machine. */
+  readonly leaveBy?: number
 }
 
 /** How the token service is asked for tokens, by everybody: not while it pauses, patiently, and what comes of it is noted. */
@@ -32,12 +34,13 @@ export class Asking {
   }
 
   /** @throws RefreshFailure */
-  async ask<Answer> ({ key, dispatcher, send, retryAmbiguous, risksNothing }: Question<Answer>): Promise<Answer> {
+  async ask<Answer> ({ key, dispatcher, send, retryAmbiguous, risksNothing, leaveBy = Infinity }: Question<Answer>): Promise<Answer> {
     const health = this.#healthBy(dispatcher)
-    const wary = leavingOnlyIf(() => risksNothing || health.isWell, dispatcher)
+    const wary = leavingOnlyIf(() => (risksNothing || health.isWell) && performance.now() <= leaveBy, dispatcher)
     try {
       const answer = await askPatiently(async () => {
         await health.enter(risksNothing)
+        if (performance.now() > leaveBy) throw new RefreshFailure('unavailable', { cause: new Error('it has waited too long for a connection'), wasAsked: false })
         return await send(wary)
       }, retryAmbiguous)
       this.succeeded(key, dispatcher)

@@ -13,7 +13,8 @@ export interface RefreshEventsSettings {
   readonly onSessionEnded?: ((event: SessionEndedEvent) => unknown) | undefined
 }
 
-type About = Pick<RefreshedEvent, 'durationSeconds' | 'requests'>
+/** What goes for both. */
+export type About = Pick<RefreshedEvent, 'durationSeconds' | 'requests'>
 
 /** What the app and the admin are told of refreshes. */
 export class RefreshEvents {

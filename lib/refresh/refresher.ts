@@ -5,7 +5,11 @@ import type { TokenWish } from '../tokens/token-wish.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, RefreshFailure } from './failure.ts'
 import { takesLong } from './patience.ts'
+import type { Turn } from './sharing.ts'
 import type { Spender } from './spender.ts'
+
+/** Seconds of a token's life in which it is refreshed even where the other processes cannot be asked. */
+const LAST_MOMENT = 10
 
 /** What is wanted, and by what means. */
 export interface RefreshWish extends TokenWish {
@@ -50,7 +54,8 @@ export class Refresher {
       if (current !== undefined && !this.#isStale(current, rejected)) return { tokens, token: current }
       const good = current !== undefined && current.accessToken !== rejected && !isExpired(current, this.#clock()) ? current : undefined
 
-      const coming = this.#spend(tokens, wish)
+      const canWait = good?.expiresAt !== undefined && good.expiresAt - this.#clock() > LAST_MOMENT
+      const coming = this.#spend(tokens, wish, { arrived: stored.generation, canWait })
       if (good !== undefined && await takesLong(coming, Math.min(askedAt, this.#spender.startOf(tokens)))) return { tokens, token: good, coming }
       const next = await coming.catch(classifyFailure)
       if (next instanceof RefreshFailure) return this.#without(tokens, next, good)
@@ -90,11 +95,11 @@ export class Refresher {
   }
 
   /** @throws RefreshFailure */
-  async #spend (tokens: TokenSet, wish: RefreshWish): Promise<TokenSet> {
+  async #spend (tokens: TokenSet, wish: RefreshWish, turn: Turn): Promise<TokenSet> {
     if (!isRefreshable(tokens)) throw new RefreshFailure('noRefreshToken')
     if (this.#coordinator.isSpent(tokens)) throw new RefreshFailure('spent')
     if (!wish.maySpend) throw new RefreshFailure('headersSent')
-    return await this.#spender.successor(tokens, wish, wish.dispatcher)
+    return await this.#spender.successor(tokens, wish, wish.dispatcher, turn)
   }
 }
 

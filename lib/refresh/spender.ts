@@ -1,39 +1,21 @@
-import type { FastifyBaseLogger } from 'fastify'
 import type { Dispatcher } from 'undici'
-import { AnswerError } from '../token-service/token-response.ts'
-import type { TokenService } from '../token-service/token-service.ts'
-import { salvagedTokenSet } from '../tokens/from-response.ts'
-import { isExpired } from '../tokens/lifetime.ts'
-import { type Revocable, revocableTokens } from '../tokens/revocation.ts'
-import { findAccessToken, isLoginsOwn, type TokenSet } from '../tokens/token-set.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
-import type { Asking } from './asking.ts'
-import type { Background } from './background.ts'
-import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
-import { classifyFailure, isAnswer, ofWish, RefreshFailure } from './failure.ts'
-import type { Pauses } from './pauses.ts'
-import type { RefreshEvents } from './refresh-events.ts'
-
-export interface SpenderSettings {
-  readonly tokenService: TokenService
-  readonly coordinator: RefreshCoordinator
-  readonly asking: Asking
-  readonly pauses: Pauses
-  readonly background: Background
-  readonly events: RefreshEvents
-  readonly retryAmbiguous: boolean
-  readonly clock: () => number
-  readonly log: FastifyBaseLogger
-}
+import type { RefreshableTokenSet } from './coordinator.ts'
+import { classifyFailure, isAnswer, RefreshFailure } from './failure.ts'
+import { keyOf, RefreshRequests, type RefreshRequestsSettings } from './refresh-requests.ts'
+import type { Turn } from './sharing.ts'
 
 /** Spends refresh tokens: each once, and never one that is known to be dead. */
 export class Spender {
-  readonly #settings: SpenderSettings
+  readonly #settings: RefreshRequestsSettings
+  readonly #requests: RefreshRequests
   /** Who waits for a refresh token, and since when: in milliseconds of this machine. */
   readonly #waiting = new Map<string, { requests: number, since: number }>()
 
-  constructor (settings: SpenderSettings) {
+  constructor (settings: RefreshRequestsSettings) {
     this.#settings = settings
+    this.#requests = new RefreshRequests(settings)
   }
 
   /**
@@ -42,8 +24,8 @@ export class Spender {
    *
    * @throws RefreshFailure
    */
-  async successor (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { coordinator, pauses, asking } = this.#settings
+  async successor (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher, turn: Turn): Promise<TokenSet> {
+    const { coordinator, pauses, asking, background } = this.#settings
     const { refreshToken } = tokens
     const waiting = this.#waiting.get(refreshToken) ?? { requests: 0, since: performance.now() }
     this.#waiting.set(refreshToken, waiting)
@@ -56,11 +38,16 @@ export class Spender {
             isOurs = true
             pauses.enter(refreshToken)
             pauses.enter(keyOf(tokens, wish))
-            return await this.#spend(tokens, wish, dispatcher)
+            const spending = this.#takeTurn(tokens, wish, dispatcher, turn)
+            background.add(spending)
+            return await spending
           })
         } catch (error) {
-          if (isOurs || !(error instanceof RefreshFailure) || !isAnswer(error.class)) throw error
+          if (isOurs || !(error instanceof RefreshFailure) || !isAnswer(error.class) || !error.wasAsked) throw error
           if (coordinator.hasEnded(tokens.sessionId)) throw new RefreshFailure('loggedOut')
+          // Where it is this one's matter too, nobody needs to stand in line again to be told.
+          pauses.enter(refreshToken)
+          pauses.enter(keyOf(tokens, wish))
         }
       }
     } catch (error) {
@@ -91,78 +78,15 @@ export class Spender {
     return true
   }
 
-  /** One request to the token service. It belongs to nobody's request: a client that leaves does not lose the answer. */
-  async #spend (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher): Promise<TokenSet> {
-    const { tokenService, asking, retryAmbiguous, clock, background } = this.#settings
-    const askedAt = clock()
-    const send = async (wary: Dispatcher) => await tokenService.refresh(tokens, wish, wary)
-    const asked = asking.ask({ key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous, risksNothing: this.#settings.pauses.mayBeSpent(tokens.refreshToken) })
-    background.add(asked)
+  /** What another process has got for it, or what this one gets. */
+  async #takeTurn (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher, turn: Turn): Promise<TokenSet> {
     try {
-      return this.#keep(tokens, await asked, wish, askedAt, dispatcher)
+      const known = await this.#settings.sharing.enter(tokens, turn)
+      if (known !== undefined) return known
     } catch (error) {
-      return this.#salvage(tokens, classifyFailure(error), wish, askedAt, dispatcher)
+      const failure = classifyFailure(error)
+      throw failure.class === 'ended' ? this.#settings.pauses.failed(tokens.refreshToken, failure, true) : failure
     }
+    return await this.#requests.send({ tokens, wish, dispatcher, requests: () => this.#waiting.get(tokens.refreshToken)?.requests ?? 0 })
   }
-
-  #keep (tokens: RefreshableTokenSet, successor: TokenSet, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): TokenSet {
-    const { coordinator, pauses, clock, events } = this.#settings
-    pauses.succeeded(tokens.refreshToken)
-    pauses.succeeded(keyOf(tokens, wish))
-    if (coordinator.hasEnded(tokens.sessionId)) {
-      this.#discard(revocableTokens(successor, clock()), dispatcher)
-      throw new RefreshFailure('loggedOut')
-    }
-    this.#pauseIfExpired(successor, wish)
-    events.refreshed(tokens, successor, this.#about(tokens, askedAt))
-    return successor
-  }
-
-  /** An answer of no use that has brought a new refresh token has spent the old one: the session goes on with the new one, after a pause. */
-  #salvage (tokens: RefreshableTokenSet, answered: RefreshFailure, wish: TokenWish, askedAt: number, dispatcher: Dispatcher): TokenSet {
-    if (!answered.wasAsked) throw answered
-    const failure = this.#remember(tokens, answered, wish)
-    const salvaged = answered.cause instanceof AnswerError ? answered.cause.salvagedRefreshToken() : undefined
-    this.#settings.events.failed(tokens, failure, this.#about(tokens, askedAt))
-    if (salvaged === undefined) throw failure
-    if (failure.class !== 'badResponse' || this.#settings.coordinator.hasEnded(tokens.sessionId)) {
-      this.#discard([{ token: salvaged, hint: 'refresh_token' }], dispatcher)
-      throw failure
-    }
-    const successor = salvagedTokenSet(tokens, salvaged)
-    this.#settings.pauses.failed(keyOf(successor, wish), failure)
-    return successor
-  }
-
-  /** The answer to the login's own refresh is the refresh token's matter, and that to another wish only that wish's. Whatever may have spent the token is the token's. */
-  #remember (tokens: RefreshableTokenSet, answered: RefreshFailure, wish: TokenWish): RefreshFailure {
-    const { pauses } = this.#settings
-    const failure = isLoginsOwn(tokens, wish) ? answered : ofWish(answered)
-    const isOfToken = failure.class === 'ambiguous' || failure.class === 'badResponse' || failure.endsSession
-    return pauses.failed(isOfToken ? tokens.refreshToken : keyOf(tokens, wish), failure, isLoginsOwn(tokens, wish))
-  }
-
-  /** A token that is born expired serves those who waited for it; nobody asks for the next one at once. */
-  #pauseIfExpired (successor: TokenSet, wish: TokenWish): void {
-    const token = findAccessToken(successor, wish)
-    if (token === undefined || !isExpired(token, this.#settings.clock())) return
-    this.#settings.pauses.failed(keyOf(successor, wish), new RefreshFailure('unavailable', { cause: new Error('the last token came with no lifetime') }))
-  }
-
-  #about ({ refreshToken }: RefreshableTokenSet, askedAt: number) {
-    return { durationSeconds: this.#settings.clock() - askedAt, requests: this.#waiting.get(refreshToken)?.requests ?? 0 }
-  }
-
-  /** Tokens that nobody may use any more are revoked, as well as that goes. */
-  #discard (tokens: readonly Revocable[], dispatcher: Dispatcher): void {
-    const { tokenService, background, log } = this.#settings
-    background.add(tokenService.revoke(tokens, dispatcher)
-      .catch((error: unknown) => log.warn({ err: error }, 'Tokens that nobody holds any more could not be revoked')))
-  }
-}
-
-/** Whose matter an answer is: the login's own refresh is about the refresh token, everything else about a wish of the session. */
-function keyOf (tokens: TokenSet, wish: TokenWish): string {
-  const { sessionId, refreshToken = sessionId } = tokens
-  return isLoginsOwn(tokens, wish) ? refreshToken : JSON.stringify([sessionId, wish.resource, wish.scope])
 }

@@ -5,11 +5,16 @@ import { revocableTokens } from '../tokens/revocation.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { SessionState } from './session-state.ts'
 
-/** Revokes the newest tokens of a session, as well as that goes: a provider that does not is no reason to keep it. */
-export async function revokeTokens ({ coordinator, tokenService, backchannelFor, clock }: Provider, { server, log }: FastifyRequest, tokens: TokenSet): Promise<void> {
+/** What of a session is to be revoked, whichever process has refreshed it last: asked before the others are told of its end. */
+async function newestOf ({ coordinator, sharing }: Provider, tokens: TokenSet): Promise<TokenSet> {
+  const known = coordinator.successorOf(tokens) ?? tokens
+  return await sharing.newestOf(known) ?? known
+}
+
+/** Revokes tokens, as well as that goes: a provider that does not is no reason to keep them. */
+async function revokeTokens ({ tokenService, backchannelFor, clock }: Provider, { server, log }: FastifyRequest, tokens: TokenSet): Promise<void> {
   try {
-    const newest = coordinator.successorOf(tokens) ?? tokens
-    await tokenService.revoke(revocableTokens(newest, clock()), backchannelFor(server))
+    await tokenService.revoke(revocableTokens(tokens, clock()), backchannelFor(server))
   } catch (error) {
     log.warn({ err: error }, 'The session is ended here, but its tokens could not be revoked at the provider')
   }
@@ -30,8 +35,11 @@ export async function takeBack (provider: Provider, request: FastifyRequest, sta
 
 /** Revokes what could not be started, or is to end. */
 export async function discard (provider: Provider, request: FastifyRequest, state: SessionState, tokens: TokenSet): Promise<void> {
-  state.forget(tokens)
-  await revokeTokens(provider, request, tokens)
+  // At once: nothing that a refresh brings meanwhile is kept.
+  provider.coordinator.end(tokens.sessionId)
+  const newest = await newestOf(provider, tokens)
+  await state.forget(tokens)
+  await revokeTokens(provider, request, newest)
 }
 
 /**
@@ -42,17 +50,16 @@ export async function discard (provider: Provider, request: FastifyRequest, stat
  */
 export async function endReplaced (provider: Provider, request: FastifyRequest, earlier: TokenSet | null, by: TokenSet | null): Promise<void> {
   if (earlier === null) return
-  const { name, coordinator, exchanger, replaced, onSessionEnded } = provider
+  const { name, coordinator, sharing, exchanger, replaced, onSessionEnded } = provider
   const { sessionId } = earlier
-  const isSame = by === null ? false : isSamePerson(earlier, by)
-  if (isSame) {
-    replaced.add(sessionId)
-  } else {
-    coordinator.end(sessionId)
-    exchanger.forget(sessionId)
-  }
   tell(request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId, reason: 'replaced' })
-  if (isSame === false) await revokeTokens(provider, request, earlier)
+  const isSame = by === null ? false : isSamePerson(earlier, by)
+  if (isSame) return replaced.add(sessionId)
+  coordinator.end(sessionId)
+  exchanger.forget(sessionId)
+  const newest = await newestOf(provider, earlier)
+  await sharing.end(earlier)
+  if (isSame === false) await revokeTokens(provider, request, newest)
 }
 
 /** `undefined` where nobody can tell. */

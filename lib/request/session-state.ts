@@ -104,7 +104,7 @@ export class SessionState {
   /** A logout. */
   async end (tokens: TokenSet | null): Promise<void> {
     const { name, onSessionEnded } = this.#provider
-    if (tokens !== null) this.forget(tokens)
+    if (tokens !== null) await this.forget(tokens)
     this.store.checkWritable()
     await this.store.clear()
     this.#read = Promise.resolve(null)
@@ -112,9 +112,9 @@ export class SessionState {
   }
 
   /** No refresh brings this session back; what is still remembered of earlier ones goes within the hour. */
-  forget ({ sessionId }: TokenSet): void {
-    this.#provider.coordinator.end(sessionId)
-    this.#provider.exchanger.forget(sessionId)
+  async forget (tokens: TokenSet): Promise<void> {
+    this.#provider.exchanger.forget(tokens.sessionId)
+    await this.#provider.sharing.end(tokens)
   }
 
   /**
@@ -128,19 +128,28 @@ export class SessionState {
     const { coordinator } = this.#provider
     if (this.#isOver(tokens)) return this.#change === 'none' ? undefined : await this.store.undo(tokens.sessionId)
     // A cookie is wiped by one response only: by the time of the next there may be a new login.
-    if (this.#change === 'wiped') return this.forget(tokens)
-    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.store.tryTouch()
+    if (this.#change === 'wiped') return await this.forget(tokens)
+    if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.#touch(tokens)
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.keep(newest)
     else if (this.#change === 'written' && coordinator.isSuperseded(tokens)) this.store.retract()
   }
 
+  /** A cookie is written only where no other process has refreshed the session: the browser has or gets that one's. */
+  async #touch (tokens: TokenSet): Promise<void> {
+    const { sharing, clock } = this.#provider
+    const { dueAt = -Infinity, writesResponse } = this.store
+    const newest = writesResponse && clock() >= dueAt ? await sharing.newestOf(tokens) : tokens
+    if (newest === tokens) await this.store.tryTouch()
+    else if (newest !== undefined) await this.keep(newest)
+  }
+
   /** What is stored, read once. A failed read is never a logout. */
   #tokens (): Promise<TokenSet | null> {
-    this.#read ??= this.store.read().then((tokens) => {
+    this.#read ??= this.store.read().then(async (tokens) => {
       // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
       if (tokens !== null) this.#provider.coordinator.arrived(tokens)
-      if (tokens !== null && this.#provider.replaced.isOver(tokens.sessionId)) this.forget(tokens)
+      if (tokens !== null && this.#provider.replaced.isOver(tokens.sessionId)) await this.forget(tokens)
       return tokens
     }, (error: unknown) => {
       this.#read = undefined

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { startChromium, whyNotChromium } from '../support/chromium.ts'
+import { startRedis, whyNotRedis } from '../support/redis-server.ts'
 
 // As `npm start` does it: tsx finds the package's name in lib. Without what tap gives to every child by NODE_OPTIONS.
 const demoNode = ['-u', 'NODE_OPTIONS', process.execPath, '--import', 'tsx']
@@ -109,6 +110,31 @@ t.test('npm start prints the address, and Ctrl-C ends it', async (t) => {
   t.strictSame(await once(demo, 'exit'), [0, null])
 })
 
+t.test('the demo runs in three processes that agree by a Redis: the page shows who answered and who refreshed', { skip: skip || whyNotRedis() }, async (t) => {
+  const redis = await startRedis(t)
+  const demo = await startDemo({ accessTokenSeconds: 4, cluster: { processes: 3, redis: redis.url } })
+  t.teardown(() => demo.close())
+  const browser = await startChromium()
+  t.teardown(() => browser.close())
+  const page = await browser.newPage()
+  page.setDefaultTimeout(20_000)
+  await page.goto(demo.address)
+  await page.getByRole('link', { name: 'Log in' }).click()
+  await page.getByLabel('Username').fill('ada')
+  await page.getByLabel('Password').fill('any')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByText('Logged in as').waitFor()
+  for (let round = 1; round <= 3; round++) {
+    await page.getByRole('button', { name: '10 at once' }).click()
+    await page.locator('#answered', { hasText: new RegExp(`^${round * 10}$`) }).waitFor()
+    await page.locator('#left', { hasText: 'expired' }).waitFor()
+  }
+  t.match(await page.locator('#processes').textContent(), /process \d: \d+ · process \d: \d+/, 'several of them have answered')
+  t.match(await page.locator('#events').textContent(), /Refreshed by process \d in/)
+  t.equal(await number(page, '#failed'), 0)
+  t.equal(await number(page, '#refreshes'), (await demo.close()).filter(({ grant }) => grant === 'refresh_token').length, 'all refreshes there were')
+})
+
 t.test('npm start says which port is taken, and what to do', async (t) => {
   const { app: port } = await freePorts()
   const other = createServer().listen(port + 2, '127.0.0.1')
@@ -130,11 +156,11 @@ function npmStart (port: number) {
 interface Granted { grant: string, accessToken: string, refreshToken: string }
 
 /** The demo in a process of its own, which tells what its identity provider gives out. */
-async function startDemo ({ accessTokenSeconds = 15 } = {}) {
+async function startDemo ({ accessTokenSeconds = 15, ...how }: { accessTokenSeconds?: number, cluster?: { processes: number, redis: string } } = {}) {
   const ports = await freePorts()
   const program = `
     import { startDemo } from './examples/bff/demo.ts'
-    const demo = await startDemo(${JSON.stringify({ ports, accessTokenSeconds })})
+    const demo = await startDemo(${JSON.stringify({ ports, accessTokenSeconds, ...how })})
     demo.identityProvider.on('grant.success', ({ body, oidc }) => {
       process.send({ grant: oidc.params.grant_type, accessToken: body.access_token, refreshToken: body.refresh_token })
     })

@@ -3,16 +3,21 @@ import { type Dispatcher, request } from 'undici'
 /** What a browser does with cookies, and nothing else: it keeps what is set, drops what is deleted, and sends all of it. */
 export class Browser {
   readonly origin: string
-  readonly cookies = new Map<string, string>()
+  readonly cookies: Map<string, string>
 
   constructor (origin: string, cookies: Iterable<[string, string]> = []) {
     this.origin = origin
-    for (const [name, value] of cookies) this.cookies.set(name, value)
+    this.cookies = new Map(cookies)
   }
 
   /** Another tab or a late request: it starts with the cookies of this moment, and what it gets changes nobody else's. */
   clone (): Browser {
     return new Browser(this.origin, this.cookies)
+  }
+
+  /** The same browser, whose requests a load balancer hands to another process. */
+  through (origin: string): Browser {
+    return Object.assign(new Browser(origin), { cookies: this.cookies })
   }
 
   async get (path: string, headers: Record<string, string> = {}): Promise<Answer> {

@@ -4,6 +4,7 @@
 
 const element = (id) => document.getElementById(id)
 const counts = { answered: 0, failed: 0, refreshes: 0 }
+const answeredBy = new Map()
 let expiresAt = 0
 let loop
 let leaving = false
@@ -37,6 +38,7 @@ async function callApi () {
     if (response.status === 401) return logIn()
     if (!response.ok) throw new Error(answer.message ?? answer.error)
     count('answered')
+    showProcess(answer.process)
     showToken(answer.token)
     showOrders(answer)
     problem('')
@@ -72,10 +74,22 @@ function follow () {
   })
 }
 
+/** Where the app runs in several processes: how often each has answered. */
+function showProcess (number) {
+  if (number === undefined) return
+  answeredBy.set(number, (answeredBy.get(number) ?? 0) + 1)
+  element('processes').hidden = false
+  element('processes').textContent = [...answeredBy].sort(([a], [b]) => a - b).map(([process, answers]) => `process ${process}: ${answers}`).join(' · ')
+}
+
+function by ({ process }) {
+  return process === undefined ? '' : ` by process ${process}`
+}
+
 const sentences = {
   login: () => 'Logged in: the code was redeemed for tokens',
-  refreshed: ({ milliseconds, requests }) => `Refreshed in ${Math.round(milliseconds)} ms, ${waiting(requests)}`,
-  refreshFailed: ({ milliseconds, requests, reason }) => `Refresh failed after ${Math.round(milliseconds)} ms (${reason}), ${waiting(requests)}`,
+  refreshed: ({ milliseconds, requests, ...entry }) => `Refreshed${by(entry)} in ${Math.round(milliseconds)} ms, ${waiting(requests)}`,
+  refreshFailed: ({ milliseconds, requests, reason, ...entry }) => `Refresh failed${by(entry)} after ${Math.round(milliseconds)} ms (${reason}), ${waiting(requests)}`,
   sessionEnded: ({ reason }) => `Session ended (${reason})`
 }
 

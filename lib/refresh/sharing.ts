@@ -1,0 +1,127 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { CheckedOptions } from '../options/check.ts'
+import { pack, unpack } from '../stores/cookie/pack.ts'
+import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
+import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
+import { RefreshFailure } from './failure.ts'
+
+/** Seconds that one refresh may try again, before its last call begins: see `retry.ts`. */
+const PATIENCE = 1
+
+/** Seconds after the beginning of a turn in which its request must leave: then its answer comes before the turn ends. */
+const LEAVING = 2
+
+/** What is shared, by what: without the option `coordinator` this process is the only one, as far as it knows. */
+export type SharingSettings = Pick<CheckedOptions, 'coordinator' | 'issuer' | 'clientId' | 'session' | 'gracePeriod' | 'requestTimeout' | 'clock'> & {
+  readonly log: FastifyBaseLogger
+  /** What this process knows itself. */
+  readonly memory: RefreshCoordinator
+}
+
+/** The turn of a process. */
+export interface Turn {
+  /** The newest generation that has come back from the client. */
+  readonly arrived: number
+  /** Whether it is better to do without than to spend a refresh token that others may be spending. */
+  readonly canWait: boolean
+}
+
+/** Refresh tokens are spent in turn with the other processes of the app. */
+export class Sharing {
+  readonly #settings: SharingSettings
+  readonly #shared: SharedCoordinator | undefined
+
+  constructor (settings: SharingSettings) {
+    this.#settings = settings
+    const { session, memory, coordinator: create } = settings
+    this.#shared = create?.({ ...settings, ...session })
+    this.#shared?.onEnded((sessionId) => { memory.end(sessionId) })
+  }
+
+  /**
+   * Waits for the others.
+   *
+   * @returns the successor that one of them has got; `undefined`: it is this process's turn, until `keep` or `giveUp`.
+   * @throws RefreshFailure
+   */
+  async enter (tokens: RefreshableTokenSet, { arrived, canWait }: Turn): Promise<TokenSet | undefined> {
+    const { memory, requestTimeout } = this.#settings
+    const shared = this.#shared
+    if (shared === undefined) return undefined
+    const spendable = this.#spendable(tokens, arrived)
+    for (;;) {
+      const claim = await shared.claim(spendable)
+      switch (claim.status) {
+        case 'succeeded': return await this.#newest(claim)
+        case 'spent': throw new RefreshFailure('spent')
+        case 'dead': throw new RefreshFailure('ended', { cause: new Error('another process was told that the refresh token is dead'), wasAsked: false })
+        case 'ended':
+          memory.end(tokens.sessionId)
+          throw new RefreshFailure('loggedOut')
+      }
+      const turn = claim.status === 'alone' ? claim.status : await shared.sending(spendable, requestTimeout + PATIENCE)
+      if (turn === 'lost') continue
+      if (turn === 'yours' || !canWait) return undefined
+      await shared.settle(spendable, { mayBeSent: false })
+      throw new RefreshFailure('unavailable', { cause: new Error('the other processes cannot be asked whether they refresh'), wasAsked: false })
+    }
+  }
+
+  /** Until when a request may leave whose turn has just begun, in milliseconds of this machine. */
+  get leaveBy (): number {
+    return this.#shared === undefined ? Infinity : performance.now() + LEAVING * 1000
+  }
+
+  /** @returns `false` where a logout came first: nobody may have what was issued. */
+  async keep (tokens: RefreshableTokenSet, successor: TokenSet): Promise<boolean> {
+    const { generation, refreshToken: secret } = successor
+    const content = Buffer.from(pack(successor), 'base64url')
+    return await this.#shared?.settle(this.#spendable(tokens), { successor: { generation, secret, content } }) ?? true
+  }
+
+  async giveUp (tokens: RefreshableTokenSet, { class: kind, endsSession }: RefreshFailure): Promise<void> {
+    const outcome = endsSession ? { dead: true } as const : { mayBeSent: kind === 'ambiguous' || kind === 'badResponse' }
+    await this.#shared?.settle(this.#spendable(tokens), outcome)
+  }
+
+  /**
+   * Asked before a session is written that was not refreshed here.
+   *
+   * @returns what is to be written: the newest there is; `undefined`: nothing, since another process is changing it.
+   */
+  async newestOf (tokens: TokenSet): Promise<TokenSet | undefined> {
+    if (this.#shared === undefined || !isRefreshable(tokens)) return tokens
+    const standing = await this.#shared.look(this.#spendable(tokens))
+    if (standing.status === 'succeeded') return await this.#newest(standing)
+    return standing.status === 'newest' || standing.status === 'alone' ? tokens : undefined
+  }
+
+  /** A logout, here and everywhere. */
+  async end ({ sessionId, startedAt }: TokenSet): Promise<void> {
+    const { memory, session } = this.#settings
+    if (memory.hasEnded(sessionId)) return
+    memory.end(sessionId)
+    await this.#shared?.end(sessionId, startedAt + session.absoluteDuration)
+  }
+
+  async close (): Promise<void> {
+    await this.#shared?.close()
+  }
+
+  async #newest ({ content, isNewest }: { readonly content: Buffer, readonly isNewest: boolean }): Promise<TokenSet> {
+    const tokens = unpack(content.toString('base64url'))
+    if (tokens === undefined) throw new RefreshFailure('spent')
+    if (isNewest || !isRefreshable(tokens)) return tokens
+    const next = await this.#shared?.look(this.#spendable(tokens, 0))
+    return next?.status === 'succeeded' ? await this.#newest(next) : tokens
+  }
+
+  #spendable ({ sessionId: id, generation, refreshToken: secret, startedAt }: RefreshableTokenSet, arrived = generation): Spendable {
+    return { id, generation, secret, arrived, endsAt: startedAt + this.#settings.session.absoluteDuration }
+  }
+}
+
+function isRefreshable (tokens: TokenSet): tokens is RefreshableTokenSet {
+  return tokens.refreshToken !== undefined
+}

@@ -1,0 +1,188 @@
+import { once } from 'node:events'
+import Fastify from 'fastify'
+import type { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { type AvailabilityEvent, redisRefreshCoordinator, type SharedCoordinator } from '../../lib/redis.ts'
+import type { Spendable } from '../../lib/tokens/shared-coordinator.ts'
+import { connect, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
+
+const now = 1_800_000_000
+const key = Buffer.alloc(32, 'k')
+const skip = whyNotRedis()
+
+interface Process extends SharedCoordinator {
+  readonly redis: Redis
+  readonly log: string[]
+  readonly events: AvailabilityEvent[]
+}
+
+/** What one process has of it, ready to ask and to hear. */
+async function join (t: Test, redis: TestRedis, { keys = [key], clock = (): number => now, timeout = 5 } = {}): Promise<Process> {
+  const client = connect(t, redis)
+  await once(client, 'ready')
+  const log: string[] = []
+  const events: AvailabilityEvent[] = []
+  const app = Fastify({ logger: { level: 'debug', stream: { write: (line: string) => { log.push(line) } } } })
+  const coordinator = redisRefreshCoordinator({ redis: client, timeout, onAvailability: (event) => events.push(event) })({
+    issuer: 'https://idp.example.com', clientId: 'web', keys, clock, gracePeriod: 30, inactivityDuration: 86_400, log: app.log
+  })
+  t.teardown(() => coordinator.close())
+  return Object.assign(coordinator, { redis: client, log, events })
+}
+
+const spendable = (generation: number, changed: Partial<Spendable> = {}): Spendable =>
+  ({ id: 'the-session', generation, secret: `refresh token ${generation}`, arrived: generation, endsAt: now + 604_800, ...changed })
+const successor = (generation: number, secret = `refresh token ${generation}`) => ({ successor: { generation, secret, content: Buffer.from(`tokens ${generation}`) } })
+const yours = { status: 'yours', mayBeSent: false }
+
+/** The key of a session's state, or of its keys for generations, where there is one session. */
+async function keyOf (redis: Redis, ending: string): Promise<string> {
+  const keys = await redis.keys(`tokens:{*${ending}`)
+  if (keys[0] === undefined || keys.length > 1) throw new Error(`Not one key, but ${keys.length}`)
+  return keys[0]
+}
+
+/** The time in which a mark is good is over. */
+async function lapse (redis: Redis): Promise<void> {
+  await redis.hset(await keyOf(redis, '}'), 'lapses', 0)
+}
+
+async function refresh (process: SharedCoordinator, generation: number, secret?: string): Promise<void> {
+  await process.claim(spendable(generation, secret === undefined ? {} : { secret }))
+  await process.sending(spendable(generation), 10)
+  await process.settle(spendable(generation, secret === undefined ? {} : { secret }), successor(generation + 1, secret))
+}
+
+t.test('of three processes that ask at once, one gets its turn, and the others what came of it', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const processes = await Promise.all([join(t, redis), join(t, redis), join(t, redis)])
+  let turns = 0
+  const answers = await Promise.all(processes.map(async (one) => {
+    const claim = await one.claim(spendable(0))
+    if (claim.status !== 'yours') return claim
+    turns++
+    t.equal(claim.mayBeSent, false)
+    t.equal(await one.sending(spendable(0), 10), 'yours')
+    await one.settle(spendable(0), successor(1))
+    return claim
+  }))
+  t.equal(turns, 1)
+  const others = answers.filter(({ status }) => status !== 'yours')
+  t.match(others, [{ status: 'succeeded', content: Buffer.from('tokens 1'), isNewest: true }, { status: 'succeeded' }])
+})
+
+t.test('those who wait are told as soon as somebody gives up, and the next one has its turn', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two, three] = [await join(t, redis), await join(t, redis), await join(t, redis)]
+  t.strictSame(await one.claim(spendable(0)), yours)
+  const turns = [two, three].map(async (process) => {
+    const claim = await process.claim(spendable(0))
+    if (claim.status === 'yours') await process.settle(spendable(0), { dead: true })
+    return claim.status
+  })
+  while (!(await one.redis.hget(await keyOf(one.redis, '}'), 'waiting'))?.trim().includes(' ')); // both are waiting
+  await one.settle(spendable(0), { mayBeSent: false })
+  t.strictSame((await Promise.all(turns)).toSorted(), ['dead', 'yours'])
+  t.strictSame(await one.claim(spendable(0)), { status: 'dead' }, 'and what is dead is known to all')
+})
+
+t.test('a mark that lapses is taken over, with the word whether it may have been sent', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis), await join(t, redis)]
+  await one.claim(spendable(0))
+  const state = await keyOf(one.redis, '}')
+  const [seconds] = await one.redis.time()
+  const until = Number(await one.redis.hget(state, 'lapses'))
+  t.ok(until > Number(seconds) * 1000 && until < Number(seconds) * 1000 + 4100, 'three seconds to begin with')
+  await lapse(one.redis)
+  t.strictSame(await two.claim(spendable(0)), yours)
+  t.equal(await one.sending(spendable(0), 10), 'lost', 'the one that was stopped sends nothing')
+
+  t.equal(await two.sending(spendable(0), 10), 'yours')
+  t.ok(Number(await one.redis.hget(state, 'lapses')) > Number(seconds) * 1000 + 11_900, 'the deadline of the call, and two seconds')
+  t.match(await one.look(spendable(0)), { status: 'busy' }, 'nobody else sends it before that')
+  await lapse(one.redis)
+  t.strictSame(await one.claim(spendable(0)), { status: 'yours', mayBeSent: true })
+  await one.settle(spendable(0), { mayBeSent: false })
+  t.strictSame(await two.claim(spendable(0)), { status: 'yours', mayBeSent: true }, 'until somebody knows better')
+  await two.sending(spendable(0), 10)
+  await two.settle(spendable(0), successor(1))
+  t.strictSame(await one.claim(spendable(1)), yours)
+})
+
+t.test('what was spent gives its successor to whoever has it, one after the other, until it is forgotten', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis), await join(t, redis, { clock: () => now + 30 })]
+  await refresh(one, 0)
+  await refresh(two, 1)
+  t.strictSame(await two.claim(spendable(0)), { status: 'succeeded', content: Buffer.from('tokens 1'), isNewest: false })
+  t.strictSame(await one.look(spendable(1)), { status: 'succeeded', content: Buffer.from('tokens 2'), isNewest: true })
+  const first = await keyOf(one.redis, ':0')
+  t.ok(await one.redis.pttl(first) <= 30_000, 'what has come back is forgotten after the grace period')
+  t.ok(await one.redis.pttl(await keyOf(one.redis, ':1')) > 30_000)
+  t.strictSame(await one.look(spendable(2)), { status: 'newest' })
+  t.ok(await one.redis.pttl(await keyOf(one.redis, ':1')) <= 30_000)
+  await one.redis.del(first)
+  t.strictSame(await two.claim(spendable(0)), { status: 'spent' })
+})
+
+t.test('a service that does not rotate: the generation tells what came after what, and what is forgotten is spent again', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis), await join(t, redis)]
+  await refresh(one, 0, 'always the same')
+  t.match(await two.claim(spendable(0, { secret: 'always the same' })), { status: 'succeeded', isNewest: true })
+  await refresh(two, 1, 'always the same')
+  await one.redis.del(await keyOf(one.redis, ':0'))
+  t.strictSame(await one.claim(spendable(0, { secret: 'always the same' })), yours)
+})
+
+t.test('two successors of one generation, made while Redis was gone, do not hide each other\'s refresh token', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const one = await join(t, redis)
+  await one.settle(spendable(0), successor(1))
+  await one.settle(spendable(1), successor(2))
+  t.strictSame(await one.claim(spendable(1, { secret: 'of another branch' })), yours)
+})
+
+t.test('a logout wins: no turn, no request, no successor; and every process is told, one that starts later too', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis), await join(t, redis)]
+  const told = new Promise<string>((resolve) => { one.onEnded(resolve) })
+  await one.claim(spendable(0))
+  await two.end('the-session', now + 1000)
+  t.equal(await told, 'the-session')
+  t.equal(await one.sending(spendable(0), 10), 'lost')
+  t.strictSame(await one.claim(spendable(0)), { status: 'ended' })
+  await one.settle(spendable(0), successor(1))
+  await one.settle(spendable(0), { dead: true })
+  t.strictSame(await one.look(spendable(0)), { status: 'ended' })
+  const lifetime = await one.redis.pttl(await keyOf(one.redis, '}'))
+  t.ok(lifetime > 900_000 && lifetime <= 1_000_000, 'until the session could no longer live')
+  const late = await join(t, redis)
+  t.equal(await new Promise((resolve) => { late.onEnded(resolve) }), 'the-session')
+})
+
+t.test('only who has the key and what was spent opens a successor, and a dump holds neither', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, other] = [await join(t, redis), await join(t, redis, { keys: [Buffer.alloc(32, 'o')] })]
+  const rolled = await join(t, redis, { keys: [Buffer.alloc(32, 'n'), key] })
+  await refresh(one, 0)
+  t.match(await rolled.claim(spendable(0)), { status: 'succeeded', isNewest: true }, 'an older key opens')
+  t.strictSame(await other.look(spendable(0)), { status: 'newest' }, 'another key knows nothing of it')
+  const values = [await one.redis.hgetall(await keyOf(one.redis, '}')), await one.redis.getBuffer(await keyOf(one.redis, ':0'))].map((value) => Buffer.isBuffer(value) ? value.toString('latin1') : JSON.stringify(value))
+  for (const secret of ['refresh token 0', 'refresh token 1', 'tokens 1']) t.notOk(values.join().includes(secret), secret)
+})
+
+t.test('a Redis that is frozen is waited for a moment, said once, and what it did too late is taken back', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis, { timeout: 0.2 }), await join(t, redis)]
+  await refresh(two, 0)
+  redis.freeze()
+  t.strictSame(await one.claim(spendable(1)), { status: 'alone' })
+  t.strictSame(await one.claim(spendable(1)), { status: 'alone' }, 'nobody waits again at once')
+  t.strictSame(await one.look(spendable(1)), { status: 'alone' })
+  redis.thaw()
+  t.match(await two.claim(spendable(1)), { status: 'yours' }, 'after it was taken back')
+  t.match(one.events, [{ isAvailable: false, error: Error }, { isAvailable: true }])
+  t.equal(one.log.filter((line) => line.includes('Redis')).length, 2, 'said once, and once that it is over')
+})

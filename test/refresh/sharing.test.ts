@@ -1,0 +1,173 @@
+import t, { type Test } from 'tap'
+import type { Claim, SharedCoordinator, Spendable, SpendOutcome, Standing } from '../../lib/tokens/shared-coordinator.ts'
+import { faults } from '../support/authorization-server/faults.ts'
+import { ages, startScenario } from '../support/scenario.ts'
+import { startApp, type TestAppOptions } from '../support/start-app.ts'
+
+/** The other processes, as a test wants them to be: they say what they are told to say, and note what they are told. */
+class Others implements SharedCoordinator {
+  /** What they say, one after the other and then always. A request asks twice, by the hook and by its handler. */
+  claims: Claim[] = []
+  claimed: Spendable[] = []
+  turns: Array<'yours' | 'lost' | 'alone'> = []
+  standing: Standing = { status: 'newest' }
+  mayKeep = true
+  readonly settled: SpendOutcome[] = []
+  readonly ended: string[] = []
+  looks = 0
+  tellEnded = (_id: string): void => {}
+  isClosed = false
+
+  async claim (spendable: Spendable): Promise<Claim> {
+    this.claimed.push(spendable)
+    return (this.claims.length > 1 ? this.claims.shift() : this.claims[0]) ?? { status: 'yours', mayBeSent: false }
+  }
+
+  async sending (): Promise<'yours' | 'lost' | 'alone'> {
+    return (this.turns.length > 1 ? this.turns.shift() : this.turns[0]) ?? 'yours'
+  }
+
+  async settle (_spendable: Spendable, outcome: SpendOutcome): Promise<boolean> {
+    this.settled.push(outcome)
+    return this.mayKeep
+  }
+
+  async look (): Promise<Standing> {
+    this.looks++
+    return this.standing
+  }
+
+  async end (id: string): Promise<void> { this.ended.push(id) }
+  onEnded (listener: (id: string) => void): void { this.tellEnded = listener }
+  async close (): Promise<void> { this.isClosed = true }
+}
+
+async function startShared (t: Test, options: TestAppOptions = {}) {
+  const others = new Others()
+  const scenario = await startScenario(t, { coordinator: () => others, ...options })
+  return { ...scenario, others }
+}
+
+t.test('a refresh asks for its turn, and tells what came of it; the generation that has come back goes with it', async (t) => {
+  const { loginAged, others, check } = await startShared(t)
+  const browser = await loginAged(ages.expired)
+  await check(await browser.get('/token'), { status: 200, cookie: 'set', tokenRequests: 1, told: ['refreshed'] })
+  t.match(others.claimed, [{ generation: 0, arrived: 0 }])
+  t.match(others.settled, [{ successor: { generation: 1 } }])
+  t.equal(others.looks, 0)
+})
+
+t.test('what another process has got is served and set as a cookie, without a token request', async (t) => {
+  const { loginAged, others, check, server, clock } = await startShared(t)
+  const browser = await loginAged(ages.expired)
+  const twin = browser.clone()
+  await check(await browser.get('/token'), { status: 200, cookie: 'set', tokenRequests: 1, told: ['refreshed'] })
+  const [outcome] = others.settled
+  const content = outcome !== undefined && 'successor' in outcome ? outcome.successor.content : Buffer.alloc(0)
+
+  const neighbours = new Others()
+  neighbours.claims = [{ status: 'succeeded', content, isNewest: false }]
+  const other = await startApp(t, server, { coordinator: () => neighbours })
+  other.clock.now = clock.now
+  const answer = await twin.through(other.origin).get('/token')
+  t.equal(answer.status, 200)
+  t.equal(answer.setCookies.length, 1)
+  t.equal(server.tokenRequests, 1)
+  t.equal(neighbours.looks, 1, 'whether it was spent itself')
+})
+
+for (const [status, code, statusCode] of [
+  ['spent', 'FST_TOKEN_LOGIN_REQUIRED', 401],
+  ['dead', 'FST_TOKEN_LOGIN_REQUIRED', 401],
+  ['ended', 'FST_TOKEN_UNAUTHENTICATED', 401]
+] as const) {
+  t.test(`a refresh token that is ${status} for the others is not sent`, async (t) => {
+    const { loginAged, others, check } = await startShared(t)
+    const browser = await loginAged(ages.expired)
+    others.claims = [{ status }, { status }]
+    await check(await browser.get('/token'), { status: statusCode, code, tokenRequests: 0 })
+  })
+}
+
+t.test('what does not open is as good as forgotten', async (t) => {
+  const { loginAged, others, check } = await startShared(t)
+  const browser = await loginAged(ages.expired)
+  others.claims = [{ status: 'succeeded', content: Buffer.from('nonsense'), isNewest: true }]
+  await check(await browser.get('/token'), { status: 401, code: 'FST_TOKEN_LOGIN_REQUIRED', tokenRequests: 0 })
+})
+
+t.test('alone, a process serves a token that is good and spends nothing before its last ten seconds', async (t) => {
+  const { loginAged, others, check, clock } = await startShared(t)
+  const browser = await loginAged(ages.inWindow)
+  others.turns = ['alone']
+  await check(await browser.get('/token'), { status: 200 })
+  t.ok(others.settled.length > 0, 'what was claimed is given back')
+  t.ok(others.settled.every((outcome) => 'mayBeSent' in outcome && !outcome.mayBeSent))
+  others.claims = [{ status: 'alone' }]
+  await check(await browser.get('/token'), { status: 200 })
+  clock.now += 45
+  await check(await browser.get('/token'), { status: 200, cookie: 'set', tokenRequests: 1, told: ['refreshed'] })
+})
+
+t.test('whoever has lost its turn asks again, and sends nothing meanwhile', async (t) => {
+  const { loginAged, others, check } = await startShared(t)
+  const browser = await loginAged(ages.expired)
+  others.turns = ['lost', 'yours']
+  await check(await browser.get('/token'), { status: 200, cookie: 'set', tokenRequests: 1, told: ['refreshed'] })
+  t.equal(others.claimed.length, 2)
+})
+
+t.test('a refresh that fails is told to the others: dead, maybe spent, or not at all', async (t) => {
+  const { loginAged, others, server, clock } = await startShared(t)
+  for (const [fault, outcome] of [
+    [faults.answer(503), { mayBeSent: false }],
+    [faults.resetBefore(), { mayBeSent: true }],
+    [faults.notJson(), { mayBeSent: true }],
+    [faults.oauthError('invalid_grant'), { dead: true }]
+  ] as const) {
+    const browser = await loginAged(ages.expired)
+    others.settled.splice(0)
+    server.fault(fault)
+    await browser.get('/token')
+    t.strictSame(others.settled, [outcome])
+    clock.now += 60
+  }
+})
+
+t.test('a logout in another process wins over what a refresh has brought, which is revoked', async (t) => {
+  const { loginAged, others, server } = await startShared(t)
+  const browser = await loginAged(ages.expired)
+  others.mayKeep = false
+  const { status, setCookies } = await browser.get('/token')
+  t.strictSame([status, setCookies.length], [401, 0])
+  while (server.revocations === 0) await new Promise(setImmediate)
+  t.equal(server.families.some(({ alive }) => alive), false)
+})
+
+t.test('a logout in another process is known as soon as it is told, and one here is told', async (t) => {
+  const { login, others, server, app } = await startShared(t, { routes: (app) => { app.post('/revoke', async (request) => { await request.tokens.revoke(); return {} }) } })
+  const [browser, second] = [await login(), await login()]
+  const { json: { sessionId } } = await browser.get('/tokens')
+  others.tellEnded(String(sessionId))
+  t.equal((await browser.get('/token')).status, 401)
+  t.equal((await second.post('/revoke')).status, 200)
+  t.equal(others.ended.length, 1)
+  t.ok(server.revocations > 0)
+  await app.close()
+  t.equal(others.isClosed, true)
+})
+
+t.test('the roll of the inactivity time asks first, and writes nothing that another process is changing', async (t) => {
+  const { login, others, clock } = await startShared(t, { refreshBeforeExpiration: 0 })
+  const rolled = async (standing: Standing) => {
+    const browser = await login({ expiresIn: 600_000 })
+    clock.now += 50_000
+    others.standing = standing
+    return (await browser.get('/token')).setCookies.length
+  }
+  t.equal(await rolled({ status: 'newest' }), 1)
+  t.equal(await rolled({ status: 'alone' }), 1)
+  t.equal(await rolled({ status: 'busy' }), 0)
+  t.equal(await rolled({ status: 'ended' }), 0)
+  t.equal(others.looks, 4)
+})

@@ -1,0 +1,134 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+import type { TokenManagementOptions } from '../../../lib/index.ts'
+import type { AuthorizationServer } from '../authorization-server/authorization-server.ts'
+import { Browser } from '../browser.ts'
+import type { Closing, TestRedis } from '../redis-server.ts'
+import { sessionKey } from '../start-app.ts'
+
+/** What a process of the cluster is told as it starts. */
+export interface Membership {
+  readonly issuer: string
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly key: string
+  readonly redisPort?: number | undefined
+  /** Seconds that an answer of Redis is waited for. */
+  readonly timeout?: number
+  /** What JSON can say of them. */
+  readonly options?: Partial<TokenManagementOptions>
+  /** Seconds that its clock is moved as it starts. */
+  readonly moved: number
+  /** The moment of its first refresh at which it is killed. */
+  readonly diesAfter?: 'claim' | 'sending' | 'answer' | 'settle'
+}
+
+/** What it is told later: how many seconds its clock is moved. */
+export interface Order { readonly move: number }
+
+export type Report = { readonly origin: string } | { readonly told: string }
+
+/** One process. */
+export class Member {
+  readonly origin: string
+  /** What its app was told, in this order. */
+  readonly told: string[]
+  readonly #process: ChildProcess
+  #moved = 0
+  #skewed = 0
+
+  constructor (origin: string, told: string[], child: ChildProcess) {
+    this.origin = origin
+    this.told = told
+    this.#process = child
+  }
+
+  /** A browser that talks to this process, with another one's cookies. */
+  browser (like?: Browser): Browser {
+    return new Browser(this.origin, like?.cookies)
+  }
+
+  /** A browser with a session of these tokens. */
+  async save (tokens: object): Promise<Browser> {
+    const browser = this.browser()
+    const { status, text } = await browser.send('POST', '/save', { 'content-type': 'application/json' }, JSON.stringify(tokens))
+    if (status !== 200) throw new Error(`The session could not be saved: ${text}`)
+    return browser
+  }
+
+  /** Moves its clock, by so many seconds from where it started. */
+  move (seconds: number): void {
+    this.#moved = seconds
+    this.#tellTime()
+  }
+
+  /** Makes its clock differ from those of the others, by so many seconds. */
+  skew (seconds: number): void {
+    this.#skewed = seconds
+    this.#tellTime()
+  }
+
+  #tellTime (): void {
+    if (this.#process.connected) this.#process.send({ move: this.#moved + this.#skewed })
+  }
+
+  kill (signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.#process.kill(signal)
+  }
+
+  /** Ends it as a deploy does. */
+  async stop (): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    const exited = once(this.#process, 'exit')
+    this.#process.kill('SIGTERM')
+    await exited
+  }
+}
+
+/** Processes of one app, with one key, and one Redis. */
+export interface Cluster {
+  readonly members: Member[]
+  /** Starts one more. */
+  join (membership?: Partial<Membership>): Promise<Member>
+  /** Moves the clocks of all, and that of the server. */
+  move (seconds: number): void
+  /** By how much they have been moved. */
+  now (): number
+}
+
+export async function startCluster (t: Closing, server: AuthorizationServer, redis: TestRedis | undefined, size: number, common: Partial<Membership> = {}): Promise<Cluster> {
+  let offset = 0
+  server.settings.now = () => Date.now() + offset * 1000
+  const members: Member[] = []
+
+  async function join (own: Partial<Membership> = {}): Promise<Member> {
+    const { clientId, clientSecret } = server.settings
+    const membership: Membership = { issuer: server.issuer, clientId, clientSecret, key: sessionKey, redisPort: redis?.port, moved: 0, ...common, ...own }
+    const child = spawn(process.execPath, ['--import', 'tsx', path.join(import.meta.dirname, 'member.ts')], {
+      env: { ...process.env, NODE_OPTIONS: '', MEMBERSHIP: JSON.stringify(membership) },
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc']
+    })
+    t.teardown(() => { child.kill('SIGKILL') })
+    const told: string[] = []
+    const origin = await new Promise<string>((resolve, reject) => {
+      child.on('message', (report: Report) => {
+        if ('told' in report) told.push(report.told)
+        else resolve(report.origin)
+      })
+      child.once('exit', (code) => { reject(new Error(`A process ended with ${code} before it listened`)) })
+    })
+    const member = new Member(origin, told, child)
+    member.move(offset)
+    members.push(member)
+    return member
+  }
+
+  function move (seconds: number): void {
+    offset += seconds
+    for (const member of members) member.move(offset)
+  }
+
+  await Promise.all(Array.from({ length: size }, () => join()))
+  return { members, join, move, now: () => offset }
+}

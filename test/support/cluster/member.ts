@@ -1,0 +1,71 @@
+import Fastify from 'fastify'
+import { Redis } from 'ioredis'
+import tokenManagement from '../../../lib/index.ts'
+import { redisRefreshCoordinator } from '../../../lib/redis.ts'
+import type { SharedCoordinatorFactory } from '../../../lib/tokens/shared-coordinator.ts'
+import type { Membership, Order, Report } from './cluster.ts'
+
+/*
+ * One process of a cluster, as `startCluster` starts it: an app of the plugin's user, which logs to nobody and reports what it
+ * is told to the test. `GET /token` is the access token, `POST /save` starts a session, `POST /leave` ends it.
+ */
+const { issuer, clientId, clientSecret, key, redisPort, timeout = 2, options, moved, diesAfter }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
+let offset = moved
+const report = (what: Report) => { process.send?.(what) }
+process.on('message', (order: Order) => { offset = moved + order.move })
+process.on('disconnect', () => process.exit()) // the test is gone
+
+const redis = redisPort === undefined ? undefined : new Redis({ port: redisPort, host: '127.0.0.1', retryStrategy: () => 100 })
+redis?.on('error', () => {}) // said where a command fails
+const app = Fastify({ forceCloseConnections: 'idle' })
+await app.register(tokenManagement, {
+  issuer,
+  clientId,
+  clientSecret,
+  session: { key },
+  clock: () => Date.now() / 1000 + offset,
+  onRefreshed: () => report({ told: 'refreshed' }),
+  onRefreshFailed: ({ failure }) => report({ told: `failed: ${failure}` }),
+  onSessionEnded: ({ reason }) => report({ told: `ended: ${reason}` }),
+  ...redis && { coordinator: mortal(redisRefreshCoordinator({ redis, timeout, onAvailability: ({ isAvailable }) => report({ told: isAvailable ? 'available' : 'alone' }) })) },
+  ...options
+})
+app.get<{ Querystring: { resource?: string } }>('/token', async (request) => ({ token: await request.accessToken(request.query) }))
+app.post<{ Body: { access_token: string, token_type: string } }>('/save', async (request) => {
+  await request.tokens.save(request.body)
+  return {}
+})
+app.post('/leave', { config: { tokens: false } }, async (request) => {
+  await request.tokens.clear()
+  return {}
+})
+process.on('SIGTERM', () => {
+  app.close().then(() => process.exit(), () => process.exit(1))
+})
+report({ origin: await app.listen({ port: 0, host: '127.0.0.1' }) })
+
+/** A process that is killed at a certain moment of its first refresh. */
+function mortal (factory: SharedCoordinatorFactory): SharedCoordinatorFactory {
+  return (settings) => {
+    const coordinator = factory(settings)
+    const { claim, sending, settle } = coordinator
+    const die = () => process.kill(process.pid, 'SIGKILL')
+    coordinator.claim = async (...about) => {
+      const claimed = await claim.apply(coordinator, about)
+      if (diesAfter === 'claim') die()
+      return claimed
+    }
+    coordinator.sending = async (...about) => {
+      const turn = await sending.apply(coordinator, about)
+      if (diesAfter === 'sending') die()
+      return turn
+    }
+    coordinator.settle = async (...about) => {
+      if (diesAfter === 'answer') die()
+      const isKept = await settle.apply(coordinator, about)
+      if (diesAfter === 'settle') die()
+      return isKept
+    }
+    return coordinator
+  }
+}

@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { Redis, type RedisOptions } from 'ioredis'
+import { freePort } from './free-port.ts'
+
+/** What tap shows of tests that need it, and `false` where it is there. */
+export function whyNotRedis (): string | false {
+  if (spawnSync('redis-server', ['--version']).status === 0) return false
+  const reason = 'NOT TESTED: there is no redis-server. apt-get install redis-server'
+  process.stderr.write(`\n*** ${reason}\n\n`)
+  return reason
+}
+
+/** Who closes what was started: a test, or a measurement. */
+export interface Closing { teardown (close: () => unknown): void }
+
+/** A Redis of the test's own, which can be stopped, frozen, and started again, empty. */
+export class TestRedis {
+  readonly port: number
+  readonly #settings: readonly string[]
+  #process: ChildProcess | undefined
+
+  constructor (port: number, settings: readonly string[]) {
+    this.port = port
+    this.#settings = settings
+  }
+
+  get url (): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  async start (): Promise<void> {
+    const redis = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', ...this.#settings], { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#process = redis
+    for await (const line of createInterface({ input: redis.stdout })) if (line.includes('Ready to accept connections')) break
+    redis.stdout.resume()
+  }
+
+  /** As if its host had died. */
+  async stop (): Promise<void> {
+    const redis = this.#process
+    this.#process = undefined
+    if (redis === undefined) return
+    const exited = once(redis, 'exit')
+    redis.kill('SIGKILL')
+    await exited
+  }
+
+  freeze (): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  thaw (): void {
+    this.#process?.kill('SIGCONT')
+  }
+}
+
+export async function startRedis (t: Closing, settings: readonly string[] = []): Promise<TestRedis> {
+  const redis = new TestRedis(await freePort(), settings)
+  t.teardown(async () => { await redis.stop() })
+  await redis.start()
+  return redis
+}
+
+/** A client that the test closes. */
+export function connect (t: Closing, { port }: TestRedis, options: RedisOptions = {}): Redis {
+  const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 50, ...options })
+  client.on('error', () => {}) // said where a command fails
+  t.teardown(() => { client.disconnect() })
+  return client
+}
