@@ -90,8 +90,10 @@ export class RedisLink {
 
   #failed (script: Script | undefined, cause: unknown): void {
     if (this.#trouble !== undefined) return
-    const error = cause instanceof Error ? cause : new Error(String(cause))
-    this.#trouble = { triedAt: performance.now(), refused: error.name === 'ReplyError' ? script : undefined }
+    const { name = 'Error', message = String(cause) } = cause instanceof Error ? cause : {}
+    this.#trouble = { triedAt: performance.now(), refused: name === 'ReplyError' ? script : undefined }
+    // Not the error itself, which holds the command with all that was in it.
+    const error = new Error(message)
     const { log, onAvailability } = this.#settings
     log.warn({ err: error }, 'Redis cannot be asked: this process refreshes on its own, late, until it answers again. See docs/scaling.md')
     tell(log, 'onAvailability', onAvailability, { isAvailable: false, error })

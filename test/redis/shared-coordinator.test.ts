@@ -1,25 +1,27 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 import Fastify from 'fastify'
-import type { Redis } from 'ioredis'
+import { Cluster, type Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { type AvailabilityEvent, redisRefreshCoordinator, type SharedCoordinator } from '../../lib/redis.ts'
 import type { Spendable } from '../../lib/tokens/shared-coordinator.ts'
-import { connect, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
+import { connect, startRedis, TestRedis, whyNotRedis } from '../support/redis-server.ts'
 
 const now = 1_800_000_000
 const key = Buffer.alloc(32, 'k')
 const skip = whyNotRedis()
 
 interface Process extends SharedCoordinator {
-  readonly redis: Redis
+  readonly redis: Redis | Cluster
   readonly log: string[]
   readonly events: AvailabilityEvent[]
 }
 
 /** What one process has of it, ready to ask and to hear. */
-async function join (t: Test, redis: TestRedis, { keys = [key], clock = (): number => now, timeout = 5 } = {}): Promise<Process> {
-  const client = connect(t, redis)
-  await once(client, 'ready')
+async function join (t: Test, redis: TestRedis | Redis | Cluster, { keys = [key], clock = (): number => now, timeout = 5 } = {}): Promise<Process> {
+  const client = redis instanceof TestRedis ? connect(t, redis) : redis
+  if (client.status === 'connecting') await once(client, 'ready')
   const log: string[] = []
   const events: AvailabilityEvent[] = []
   const app = Fastify({ logger: { level: 'debug', stream: { write: (line: string) => { log.push(line) } } } })
@@ -36,14 +38,14 @@ const successor = (generation: number, secret = `refresh token ${generation}`) =
 const yours = { status: 'yours', mayBeSent: false }
 
 /** The key of a session's state, or of its keys for generations, where there is one session. */
-async function keyOf (redis: Redis, ending: string): Promise<string> {
+async function keyOf (redis: Redis | Cluster, ending: string): Promise<string> {
   const keys = await redis.keys(`tokens:{*${ending}`)
   if (keys[0] === undefined || keys.length > 1) throw new Error(`Not one key, but ${keys.length}`)
   return keys[0]
 }
 
 /** The time in which a mark is good is over. */
-async function lapse (redis: Redis): Promise<void> {
+async function lapse (redis: Redis | Cluster): Promise<void> {
   await redis.hset(await keyOf(redis, '}'), 'lapses', 0)
 }
 
@@ -185,4 +187,82 @@ t.test('a Redis that is frozen is waited for a moment, said once, and what it di
   t.match(await two.claim(spendable(1)), { status: 'yours' }, 'after it was taken back')
   t.match(one.events, [{ isAvailable: false, error: Error }, { isAvailable: true }])
   t.equal(one.log.filter((line) => line.includes('Redis')).length, 2, 'said once, and once that it is over')
+})
+
+t.test('a Redis that was stopped is tried once a second, and one that starts empty is told what there was', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis), await join(t, redis)]
+  await refresh(one, 0)
+  await two.end('another-session', now + 1000)
+  await redis.stop()
+  while (one.redis.status === 'ready' || two.redis.status === 'ready') await new Promise(setImmediate)
+  t.strictSame(await one.claim(spendable(1)), { status: 'alone' })
+  t.equal(await one.sending(spendable(1), 10), 'alone')
+  t.equal(await one.settle(spendable(1), successor(2)), true, 'it is kept until then')
+  t.equal(await one.settle(spendable(2), { mayBeSent: true }), true)
+  await redis.start()
+  while (one.events.length < 2) await new Promise((resolve) => { setTimeout(resolve, 10) })
+  t.match(one.events, [{ isAvailable: false, error: Error }, { isAvailable: true }])
+  const standings: string[] = []
+  for (let tries = 0; tries < 500 && standings[0] !== 'succeeded'; tries++) standings.splice(0, 1, (await two.look(spendable(0))).status)
+  t.strictSame(standings, ['succeeded'], 'what it was told before')
+  t.match(await two.look(spendable(1)), { status: 'succeeded', isNewest: true }, 'and what was done meanwhile')
+  const late = await join(t, redis)
+  t.equal(await new Promise((resolve) => { late.onEnded(resolve) }), 'another-session')
+})
+
+t.test('a process that is alone while another is at it waits until that one can no longer be', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis), await join(t, redis)]
+  await one.claim(spendable(0))
+  const asked = two.claim(spendable(0))
+  while (!await one.redis.hget(await keyOf(one.redis, '}'), 'waiting'));
+  const begun = performance.now()
+  await redis.stop()
+  t.strictSame(await asked, { status: 'alone' })
+  t.ok(performance.now() - begun > 1500, 'the three seconds of the other one\'s mark')
+  t.equal(await one.sending(spendable(0), 10), 'lost', 'whose turn is over by then, as far as it can know')
+})
+
+t.test('a Redis that is full is as good as gone, until it takes what it refused', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const one = await join(t, redis)
+  await one.redis.config('SET', 'maxmemory', '1')
+  t.strictSame(await one.claim(spendable(0)), { status: 'alone' })
+  await one.redis.config('SET', 'maxmemory', '0')
+  while ((await one.claim(spendable(0))).status === 'alone') await new Promise((resolve) => { setTimeout(resolve, 100) })
+  while (one.events.length < 2) await new Promise(setImmediate)
+  t.match(one.events, [{ isAvailable: false }, { isAvailable: true }])
+  t.notMatch(one.log.join(), /EVAL|redis\.call/, 'the log holds no command')
+})
+
+t.test('a client that connects when it is needed, and puts a prefix before its keys', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const client = connect(t, redis, { lazyConnect: true, keyPrefix: 'shop:' })
+  const one = await join(t, client)
+  const two = await join(t, redis)
+  await refresh(one, 0)
+  t.match(await one.claim(spendable(0)), { status: 'succeeded' })
+  t.strictSame(await two.look(spendable(0)), { status: 'newest' }, 'it is another app\'s')
+  t.strictSame((await two.redis.keys('*')).filter((key) => !key.startsWith('shop:tokens:{')), [])
+})
+
+t.test('a Cluster of three nodes: all of a session is in one slot', { skip }, async (t) => {
+  const nodes = await Promise.all([1, 2, 3].map(async (number) => await startRedis(t, ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${process.pid}-${number}.conf`, '--dir', tmpdir()])))
+  const { status, stdout } = spawnSync('redis-cli', ['--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes'], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(stdout)
+  const clients = nodes.slice(0, 2).map(({ port }) => new Cluster([{ port, host: '127.0.0.1' }]))
+  t.teardown(() => { for (const client of clients) client.disconnect() })
+  const [one, two] = await Promise.all(clients.map(async (client) => await join(t, client)))
+  if (one === undefined || two === undefined) throw new Error('There are two')
+  const told = new Promise<string>((resolve) => { two.onEnded(resolve) })
+  for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) {
+    t.strictSame(await one.claim(spendable(0, { id })), yours)
+    const waiting = two.claim(spendable(0, { id }))
+    await one.sending(spendable(0, { id }), 10)
+    await one.settle(spendable(0, { id }), successor(1))
+    t.match(await waiting, { status: 'succeeded', isNewest: true })
+  }
+  await one.end('a', now + 1000)
+  t.equal(await told, 'a')
 })
