@@ -3,7 +3,6 @@ import type { Dispatcher } from 'undici'
 import { ClientTokens } from './cached-tokens/client-tokens.ts'
 import { Exchanger } from './cached-tokens/exchanger.ts'
 import { TokenCache } from './cached-tokens/token-cache.ts'
-import { InvalidOptions } from './errors.ts'
 import type { CheckedOptions } from './options/check.ts'
 import { pathsOf } from './options/paths.ts'
 import { Asking } from './refresh/asking.ts'
@@ -15,11 +14,10 @@ import { RefreshEvents } from './refresh/refresh-events.ts'
 import { Refresher } from './refresh/refresher.ts'
 import { Sharing } from './refresh/sharing.ts'
 import { Spender } from './refresh/spender.ts'
-import { ownStore } from './stores/own-store.ts'
 import { Overflow } from './stores/overflow.ts'
 import { ReplacedSessions } from './stores/replaced-sessions.ts'
-import { storeProblem } from './stores/store-check.ts'
-import { storeByProvider, type TokenStore } from './stores/token-store.ts'
+import { decorateTokenStore, type StoreRegistry, storeRegistry } from './stores/store-registry.ts'
+import type { TokenStore } from './stores/token-store.ts'
 import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
 import { decorateBackchannel, forProbes } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
@@ -59,28 +57,17 @@ export interface Provider {
 }
 
 /** What the registrations of one context share. */
-export interface Registry {
+export interface Registry extends StoreRegistry {
   readonly providers: Map<string, Provider>
   /** The clients of all registrations, by name. */
   readonly clients: Map<string, ClientTokens>
-  /** The stores of our own by provider, and all of them as one: for where the app brings none. */
-  readonly stores: Map<string, TokenStore>
-  readonly store: TokenStore
 }
 
 const kRegistry = Symbol('fastify-token-management.registry')
 
 export function registryOf (fastify: FastifyInstance): Registry {
-  if (!fastify.hasDecorator(kRegistry)) {
-    const stores = new Map<string, TokenStore>()
-    fastify.decorate(kRegistry, { providers: new Map(), clients: new Map(), stores, store: storeByProvider(stores) })
-  }
+  if (!fastify.hasDecorator(kRegistry)) fastify.decorate(kRegistry, { providers: new Map(), clients: new Map(), ...storeRegistry() })
   return fastify.getDecorator<Registry>(kRegistry)
-}
-
-/** Whether the app has decorated a store of its own. */
-export function hasStoreOfApp (fastify: FastifyInstance, { store }: Registry): boolean {
-  return fastify.hasDecorator('tokenStore') && fastify.tokenStore !== store
 }
 
 /**
@@ -154,13 +141,4 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     await sharing.close()
   })
   return provider
-}
-
-/** The app's store, or one of our own for each provider. */
-async function decorateTokenStore (fastify: FastifyInstance, options: CheckedOptions, registry: Registry): Promise<void> {
-  const problem = hasStoreOfApp(fastify, registry) ? storeProblem(fastify.tokenStore) : undefined
-  if (problem !== undefined) throw new InvalidOptions(problem)
-  if (hasStoreOfApp(fastify, registry)) return
-  if (!fastify.hasDecorator('tokenStore')) fastify.decorate('tokenStore', registry.store)
-  registry.stores.set(options.name, await ownStore(fastify, options))
 }

@@ -1,0 +1,89 @@
+import type { TokenClaims } from 'fastify'
+import type { Provider } from '../provider.ts'
+import { GuardedStore } from '../stores/guarded-store.ts'
+import type { StoreContext } from '../stores/token-store.ts'
+import { isClaims } from '../tokens/claims.ts'
+import { completeWish, type TokenSet } from '../tokens/token-set.ts'
+import type { TokenWish } from '../tokens/token-wish.ts'
+
+/** What one request reads of one session. */
+export abstract class StoredSession {
+  protected readonly provider: Provider
+  protected readonly context: StoreContext
+  readonly store: GuardedStore
+  /** What was read, or written since. */
+  protected known: Promise<TokenSet | null> | undefined
+
+  constructor (provider: Provider, context: StoreContext) {
+    this.provider = provider
+    this.context = context
+    this.store = new GuardedStore(provider.storeFor(context.request.server), context, provider.overflow)
+  }
+
+  /**
+   * What to go by. A request that goes on for long, with a store on the server, looks again before anything is spent: others
+   * have refreshed meanwhile, or ended the session, and of other processes nobody else knows.
+   */
+  async latest (wish: TokenWish, forceRenewal: boolean | string = false): Promise<TokenSet | null> {
+    if (this.store.isEndedByApp) return null
+    const isFirst = this.known === undefined
+    const known = await this.tokens()
+    if (isFirst || known === null || this.store.writesResponse) return known
+    const { coordinator, refresher } = this.provider
+    if (!coordinator.isSuperseded(known) && refresher.isCurrent(known, completeWish(known, wish), forceRenewal)) return known
+    const found = await this.store.read()
+    if (found?.sessionId === known.sessionId && found.generation <= known.generation) return known
+    this.known = Promise.resolve(found)
+    return found
+  }
+
+  /** Whose it is, without asking anybody; `null` where only a login helps. */
+  async claims (): Promise<TokenClaims | null> {
+    const stored = this.store.isEndedByApp ? null : await this.tokens()
+    const living = stored === null ? undefined : this.provider.refresher.living(stored)
+    if (living === undefined) return null
+    const { claims = {} } = living
+    return isClaims(claims) ? claims : null
+  }
+
+  /** For a logout or a login, what cannot be read is as good as nothing: it is cleared or replaced all the same. */
+  async readable (): Promise<TokenSet | null> {
+    try {
+      return await this.tokens()
+    } catch (error) {
+      this.context.request.log.warn({ err: error }, 'The session that there was could not be read; it is cleared or replaced all the same')
+      return null
+    }
+  }
+
+  /** What there is to be ended. `null` where there is nothing, or it has ended before. */
+  async live (): Promise<TokenSet | null> {
+    const tokens = await this.readable()
+    return tokens === null || this.provider.coordinator.hasEnded(tokens.sessionId) ? null : tokens
+  }
+
+  /** No refresh brings this session back; what is still remembered of earlier ones goes within the hour. */
+  async forget (tokens: TokenSet): Promise<void> {
+    this.provider.exchanger.forget(tokens.sessionId)
+    await this.provider.sharing.end(tokens)
+  }
+
+  /** What is stored, read once. A failed read is never a logout. */
+  protected tokens (): Promise<TokenSet | null> {
+    this.known ??= this.store.read().then(async (tokens) => {
+      // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
+      if (tokens !== null) this.provider.coordinator.arrived(tokens)
+      if (tokens !== null && this.provider.replaced.isOver(tokens.sessionId)) await this.forget(tokens)
+      return tokens
+    }, (error: unknown) => {
+      this.known = undefined
+      throw error
+    })
+    return this.known
+  }
+
+  /** Whether nothing of it is to reach the browser any more. */
+  protected isOver ({ sessionId }: TokenSet): boolean {
+    return this.provider.coordinator.hasEnded(sessionId) || this.provider.replaced.has(sessionId)
+  }
+}
