@@ -129,7 +129,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     coordinator,
     sharing,
     background,
-    refresher: new Refresher(coordinator, spender, options.refreshBeforeExpiration, clock),
+    refresher: new Refresher(coordinator, spender, events, options),
     exchanger: new Exchanger(tokenService, coordinator, asking, cache),
     overflow: new Overflow(clock, log),
     storeFor: ({ tokenStore }) => tokenStore === registry.store ? store ?? tokenStore : tokenStore,

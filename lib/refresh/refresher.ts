@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici'
+import type { CheckedOptions } from '../options/check.ts'
 import { isExpired, needsRefresh } from '../tokens/lifetime.ts'
 import { type AccessToken, findAccessToken, type TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
@@ -6,6 +7,7 @@ import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, RefreshFailure } from './failure.ts'
 import { takesLong } from './patience.ts'
 import type { Turn } from './sharing.ts'
+import type { RefreshEvents } from './refresh-events.ts'
 import type { Spender } from './spender.ts'
 
 /** Seconds of a token's life in which it is refreshed even where the other processes cannot be asked. */
@@ -29,12 +31,14 @@ export type Outcome =
 export class Refresher {
   readonly #coordinator: RefreshCoordinator
   readonly #spender: Spender
+  readonly #events: RefreshEvents
   readonly #refreshBeforeExpiration: number
   readonly #clock: () => number
 
-  constructor (coordinator: RefreshCoordinator, spender: Spender, refreshBeforeExpiration: number, clock: () => number) {
+  constructor (coordinator: RefreshCoordinator, spender: Spender, events: RefreshEvents, { refreshBeforeExpiration, clock }: Pick<CheckedOptions, 'refreshBeforeExpiration' | 'clock'>) {
     this.#coordinator = coordinator
     this.#spender = spender
+    this.#events = events
     this.#refreshBeforeExpiration = refreshBeforeExpiration
     this.#clock = clock
   }
@@ -85,6 +89,7 @@ export class Refresher {
    * another process may have the successor; not where the session is known to be over.
    */
   #without (tokens: TokenSet, failure: RefreshFailure, good: AccessToken | undefined): Outcome {
+    if (failure.class === 'spent') this.#events.reused(tokens)
     const isOver = this.#spender.endIfOver(tokens)
     const serves = failure.class === 'ended' ? !isOver : !failure.endsSession && failure.class !== 'spent'
     return good !== undefined && serves ? { tokens, token: good } : { tokens, failure, isOver }

@@ -133,3 +133,40 @@ test('F4 the service is frozen while 50 sessions are expired: only those can be 
   }
   t.ok(lost <= inFlight, `${lost} are lost`)
 })
+
+test('F54 somebody with a copy of the session refreshes first: the spent cookie of the other one is told, once, and logged', async (t) => {
+  const reused: unknown[] = []
+  const { server, login, clock, log } = await startScenario(t, { onRefreshTokenReused: (event) => { reused.push(event) } })
+  const thief = await login()
+  const victim = thief.clone()
+  clock.now += ages.expired
+  t.equal((await thief.get('/token')).status, 200)
+  t.equal((await thief.get('/token')).status, 200)
+  clock.now += 31
+  for (let request = 0; request < 2; request++) t.match(await victim.clone().get('/token'), { status: 401, json: { code: 'FST_TOKEN_LOGIN_REQUIRED' } })
+  await new Promise(setImmediate)
+  t.match(reused, [{ provider: 'default', sessionId: String }])
+  t.equal(reused.length, 1)
+  t.match(log.filter((line) => line.includes('spent by somebody else')), [/"level":40/])
+  t.equal(server.tokenRequests, 1, 'it is not sent: that would end the session of both')
+})
+
+test('one cookie on a thousand parallel requests, and an answer of 500: nobody stands in line again to be told', async (t) => {
+  const { server, app, login, clock } = await startScenario(t)
+  const browser = await login()
+  clock.now += ages.expired
+  server.fault(faults.empty(500), Infinity)
+  const answers = await Promise.all(Array.from({ length: 1000 }, () => app.inject({ url: '/token', headers: { cookie: browser.header } })))
+  t.ok(answers.every(({ statusCode }) => statusCode === 503))
+  t.equal(server.tokenRequests, 1)
+})
+
+test('the trouble of one client\'s HTTP client, or of its authentication, is no matter of the users', async (t) => {
+  const { server, app, loginAged } = await startScenario(t, {
+    clients: { partner: { clientId: 'partner', clientAuthentication: () => { throw new Error('the key store is away') } } }
+  })
+  await t.rejects(app.clientAccessToken('partner'), { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' })
+  const browser = await loginAged(ages.expired)
+  t.equal((await browser.get('/token')).status, 200)
+  t.equal(server.probes, 0)
+})

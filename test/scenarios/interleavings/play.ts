@@ -125,7 +125,7 @@ class Play {
     const session = this.#model.loggedIn(tokens.refresh_token)
     this.#await(this.#world.app.inject({ method: 'POST', url: '/login', headers: headersOf(cookies), payload: tokens }), (response) => {
       assert.equal(response.statusCode, 200, 'a login fails')
-      if (cookies !== undefined) cookies.session.hasEnded = true
+      if (cookies !== undefined) cookies.session.isReplaced = true
       browser.session = session
       this.#keepCookies(browser, response, session)
     })
