@@ -6,6 +6,7 @@ import { asksForIdToken } from './authorization-request.ts'
 import type { AnswerFailure } from './login-failure.ts'
 import { notStartedHere, redemptionError } from './login-error.ts'
 import { mayPass, Redemptions } from './redemptions.ts'
+import { redeemInTurn } from './shared-redemption.ts'
 import { type SessionStartSettings, startSession } from './session-start.ts'
 import type { Transaction } from './transaction.ts'
 import type { Transactions } from './transactions.ts'
@@ -16,6 +17,7 @@ export interface CallbackSettings extends SessionStartSettings {
   readonly wantsDpop: boolean
   /** Seconds. */
   readonly gracePeriod: number
+  readonly requestTimeout: number
   /** Where a browser goes that has nowhere to return to. */
   readonly home: string
 }
@@ -28,6 +30,7 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
   const { provider, login, transactions, answerFailure, wantsDpop, home } = settings
   const { loginRequests, backchannelFor, coordinator } = provider
   const redemptions = new Redemptions<TokenSet>(settings.gracePeriod, provider.clock)
+  const inTurn = { ...settings, shared: provider.sharing.shared, clock: provider.clock }
 
   async function redeem (request: FastifyRequest, parameters: URLSearchParams, { state, codeVerifier, nonce, scope = login.scope, dpopKey }: Transaction): Promise<TokenSet> {
     if (wantsDpop && dpopKey === undefined) throw new LoginFailed('it was started without a DPoP key, before the option was set')
@@ -48,13 +51,13 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
   async function finish (request: FastifyRequest, reply: FastifyReply, parameters: URLSearchParams, transaction: Transaction): Promise<void> {
     await asLoginErrors(() => loginRequests.check({ parameters, state: transaction.state }))
     let isFirst = false
-    const tokens = await redemptions.once(transaction.state, async () => {
+    const tokens = await redemptions.once(transaction.state, () => redeemInTurn(inTurn, transaction, async () => {
       isFirst = true
       const tokens = await redeem(request, parameters, transaction)
       transactions.end(reply, transaction)
       await startSession(settings, request, reply, tokens)
       return tokens
-    })
+    }))
     if (isFirst) return
     if (coordinator.hasEnded(tokens.sessionId)) throw new LoginFailed('the session that it brought has ended already')
     transactions.end(reply, transaction)

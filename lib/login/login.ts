@@ -10,7 +10,7 @@ import { loginFailure } from './login-failure.ts'
 import { startLogin, type StartLogin } from './start-login.ts'
 import { transactionPrefix, Transactions } from './transactions.ts'
 
-export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'issuer' | 'session' | 'dpop' | 'gracePeriod'> {
+export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'issuer' | 'session' | 'dpop' | 'gracePeriod' | 'requestTimeout'> {
   readonly provider: Provider
   readonly paths: Paths
   readonly login: NonNullable<CheckedOptions['login']>
@@ -20,7 +20,7 @@ export interface LoginSettings extends Pick<CheckedOptions, 'clientId' | 'issuer
 
 /** The login: a route that sends the browser to the provider, and one to which that sends it back. */
 export async function login (fastify: FastifyInstance, { logins, ...settings }: LoginSettings): Promise<void> {
-  const { provider, paths, login: options, session, dpop, gracePeriod } = settings
+  const { provider, paths, login: options, session, dpop, gracePeriod, requestTimeout } = settings
   const seal = await createSeal(fastify, settings, 'login', transactionPrefix(provider.name, session))
   const transactions = new Transactions(seal, { provider: provider.name, session, clock: provider.clock })
   const home = `${paths.strippedPrefix}/`
@@ -41,7 +41,7 @@ export async function login (fastify: FastifyInstance, { logins, ...settings }: 
     const { returnTo } = request.query as { returnTo?: unknown }
     return await start(request, reply, { returnTo })
   })
-  fastify.get(paths.callback, ownRoute, callback({ provider, login: options, transactions, answerFailure, gracePeriod, home, wantsDpop: dpop !== undefined }))
+  fastify.get(paths.callback, ownRoute, callback({ provider, login: options, transactions, answerFailure, gracePeriod, requestTimeout, home, wantsDpop: dpop !== undefined }))
   // What is almost the callback has a code in its address, too: whoever answers that must not log it.
   fastify.head(paths.callback, ownRoute, notFound)
   if (paths.callback !== '/') fastify.route({ ...ownRoute, method: ['GET', 'HEAD'], url: `${paths.callback}/*`, handler: notFound })

@@ -46,11 +46,11 @@ export class Commands {
   async succeed ({ id, generation, secret, endsAt }: Spendable, successor: Successor, claimer: string): Promise<Command> {
     const next = successor.secret === undefined ? '' : this.#seal.fingerprintOf(successor.secret)
     const sealed = Buffer.concat([Buffer.from(`${this.#seal.fingerprintOf(secret)}\n`), await this.#seal.seal(secret, successor.content)])
-    const inactivity = Math.ceil(this.#settings.inactivityDuration * 1000)
+    const lifetime = Math.ceil((successor.lifetime ?? this.#settings.inactivityDuration) * 1000)
     return {
       script: succeed,
       keys: [this.#keyOf(id), this.#keyOf(id, generation)],
-      values: [claimer, successor.generation, next, sealed, inactivity, this.#lifetimeOf(endsAt), this.#seal.nameOf(id)]
+      values: [claimer, successor.generation, next, sealed, lifetime, this.#lifetimeOf(endsAt), this.#seal.nameOf(id)]
     }
   }
 

@@ -29,14 +29,15 @@ export interface Turn {
 
 /** Refresh tokens are spent in turn with the other processes of the app. */
 export class Sharing {
+  /** What the processes have in common; `undefined` where this is the only one. */
+  readonly shared: SharedCoordinator | undefined
   readonly #settings: SharingSettings
-  readonly #shared: SharedCoordinator | undefined
 
   constructor (settings: SharingSettings) {
     this.#settings = settings
     const { session, memory, coordinator: create } = settings
-    this.#shared = create?.({ ...settings, ...session })
-    this.#shared?.onEnded((sessionId) => { memory.end(sessionId) })
+    this.shared = create?.({ ...settings, ...session })
+    this.shared?.onEnded((sessionId) => { memory.end(sessionId) })
   }
 
   /**
@@ -47,7 +48,7 @@ export class Sharing {
    */
   async enter (tokens: RefreshableTokenSet, { arrived, canWait }: Turn): Promise<TokenSet | undefined> {
     const { memory, requestTimeout } = this.#settings
-    const shared = this.#shared
+    const shared = this.shared
     if (shared === undefined) return undefined
     const spendable = this.#spendable(tokens, arrived)
     for (;;) {
@@ -70,19 +71,19 @@ export class Sharing {
 
   /** Until when a request may leave whose turn has just begun, in milliseconds of this machine. */
   get leaveBy (): number {
-    return this.#shared === undefined ? Infinity : performance.now() + LEAVING * 1000
+    return this.shared === undefined ? Infinity : performance.now() + LEAVING * 1000
   }
 
   /** @returns `false` where a logout came first: nobody may have what was issued. */
   async keep (tokens: RefreshableTokenSet, successor: TokenSet): Promise<boolean> {
     const { generation, refreshToken: secret } = successor
     const content = Buffer.from(pack(successor), 'base64url')
-    return await this.#shared?.settle(this.#spendable(tokens), { successor: { generation, secret, content } }) ?? true
+    return await this.shared?.settle(this.#spendable(tokens), { successor: { generation, secret, content } }) ?? true
   }
 
   async giveUp (tokens: RefreshableTokenSet, { class: kind, endsSession }: RefreshFailure): Promise<void> {
     const outcome = endsSession ? { dead: true } as const : { mayBeSent: kind === 'ambiguous' || kind === 'badResponse' }
-    await this.#shared?.settle(this.#spendable(tokens), outcome)
+    await this.shared?.settle(this.#spendable(tokens), outcome)
   }
 
   /**
@@ -91,8 +92,8 @@ export class Sharing {
    * @returns what is to be written: the newest there is; `undefined`: nothing, since another process is changing it.
    */
   async newestOf (tokens: TokenSet): Promise<TokenSet | undefined> {
-    if (this.#shared === undefined || !isRefreshable(tokens)) return tokens
-    const standing = await this.#shared.look(this.#spendable(tokens))
+    if (this.shared === undefined || !isRefreshable(tokens)) return tokens
+    const standing = await this.shared.look(this.#spendable(tokens))
     if (standing.status === 'succeeded') return await this.#newest(standing)
     return standing.status === 'newest' || standing.status === 'alone' ? tokens : undefined
   }
@@ -102,18 +103,18 @@ export class Sharing {
     const { memory, session } = this.#settings
     if (memory.hasEnded(sessionId)) return
     memory.end(sessionId)
-    await this.#shared?.end(sessionId, startedAt + session.absoluteDuration)
+    await this.shared?.end(sessionId, startedAt + session.absoluteDuration)
   }
 
   async close (): Promise<void> {
-    await this.#shared?.close()
+    await this.shared?.close()
   }
 
   async #newest ({ content, isNewest }: { readonly content: Buffer, readonly isNewest: boolean }): Promise<TokenSet> {
     const tokens = unpack(content.toString('base64url'))
     if (tokens === undefined) throw new RefreshFailure('spent')
     if (isNewest || !isRefreshable(tokens)) return tokens
-    const next = await this.#shared?.look(this.#spendable(tokens, 0))
+    const next = await this.shared?.look(this.#spendable(tokens, 0))
     return next?.status === 'succeeded' ? await this.#newest(next) : tokens
   }
 

@@ -23,6 +23,8 @@ export interface Successor {
   /** Its own refresh token; the same as before where the service does not rotate, none where it cannot be spent. */
   readonly secret?: string | undefined
   readonly content: Buffer
+  /** Seconds for which it is kept; default: `inactivityDuration`. */
+  readonly lifetime?: number
 }
 
 /** What the processes know of something that is to be spent. */

@@ -1,0 +1,42 @@
+import { LoginFailed } from '../errors.ts'
+import { pack, unpack } from '../stores/cookie/pack.ts'
+import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
+import { mayPass } from './redemptions.ts'
+import { TRANSACTION_SECONDS, type Transaction } from './transaction.ts'
+
+export interface SharedRedemptionSettings {
+  readonly shared: SharedCoordinator | undefined
+  /** Seconds. */
+  readonly gracePeriod: number
+  readonly requestTimeout: number
+  readonly clock: () => number
+}
+
+/** Seconds in which the session is started, once the code is redeemed. */
+const START_SECONDS = 5
+
+/**
+ * Redeems the code of a login in turn with the other processes: duplicates of one callback reach several of them.
+ *
+ * @returns what it brought, here or there.
+ */
+export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, clock }: SharedRedemptionSettings, { state, codeVerifier }: Transaction, redeem: () => Promise<TokenSet>): Promise<TokenSet> {
+  if (shared === undefined) return await redeem()
+  const code: Spendable = { id: `login ${state}`, generation: 0, secret: codeVerifier, arrived: 0, endsAt: clock() + TRANSACTION_SECONDS }
+  const claim = await shared.claim(code)
+  if (claim.status === 'succeeded') {
+    const tokens = unpack(claim.content.toString('base64url'))
+    if (tokens !== undefined) return tokens
+  }
+  if (claim.status !== 'yours' && claim.status !== 'alone') throw new LoginFailed('this browser has finished it already')
+  await shared.sending(code, requestTimeout + START_SECONDS)
+  try {
+    const tokens = await redeem()
+    await shared.settle(code, { successor: { generation: 1, content: Buffer.from(pack(tokens), 'base64url'), lifetime: gracePeriod } })
+    return tokens
+  } catch (error) {
+    await shared.settle(code, mayPass(error) ? { mayBeSent: false } : { dead: true })
+    throw error
+  }
+}
