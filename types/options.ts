@@ -176,7 +176,7 @@ export interface TokenManagementOptions {
   onRefreshed?: Options['onRefreshed']
   /** Told after each refresh that failed: the class of the failure, and whether it ended the session. */
   onRefreshFailed?: Options['onRefreshFailed']
-  /** Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired`. */
+  /** Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired` (seen when it comes back after `session.absoluteDuration`). */
   onSessionEnded?: Options['onSessionEnded']
   /** Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean. */
   onRefreshTokenReused?: Options['onRefreshTokenReused']

@@ -123,7 +123,7 @@ export const OptionsSchema = Type.Object({
   logout: Type.Optional(Logout),
   onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
   onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
-  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired`.' })),
+  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired` (seen when it comes back after `session.absoluteDuration`).' })),
   onRefreshTokenReused: Type.Optional(callback<(event: RefreshTokenReusedEvent) => unknown>({ description: 'Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean.' })),
   clock: callback<() => number>({ default: () => () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
 }, { additionalProperties: false })

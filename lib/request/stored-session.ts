@@ -3,6 +3,7 @@ import type { Provider } from '../provider.ts'
 import { GuardedStore } from '../stores/guarded-store.ts'
 import type { StoreContext } from '../stores/token-store.ts'
 import { isClaims } from '../tokens/claims.ts'
+import { tell } from '../tokens/events.ts'
 import { completeWish, type TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
 
@@ -74,6 +75,7 @@ export abstract class StoredSession {
       // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
       if (tokens !== null) this.provider.coordinator.arrived(tokens)
       if (tokens !== null && this.provider.replaced.isOver(tokens.sessionId)) await this.forget(tokens)
+      if (tokens === null) await this.#tellExpired()
       return tokens
     }, (error: unknown) => {
       this.known = undefined
@@ -85,5 +87,14 @@ export abstract class StoredSession {
   /** Whether nothing of it is to reach the browser any more. */
   protected isOver ({ sessionId }: TokenSet): boolean {
     return this.provider.coordinator.hasEnded(sessionId) || this.provider.replaced.has(sessionId)
+  }
+
+  /** Once, however often a copy of it comes. */
+  async #tellExpired (): Promise<void> {
+    const { expired } = this.store
+    const { name, coordinator, onSessionEnded } = this.provider
+    if (expired === undefined || coordinator.hasEnded(expired.sessionId)) return
+    tell(this.context.request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: expired.sessionId, reason: 'expired' })
+    await this.forget(expired)
   }
 }

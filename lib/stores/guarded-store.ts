@@ -27,6 +27,11 @@ export class GuardedStore {
     return this.#store.endedByApp?.(this.#context) ?? false
   }
 
+  /** What the session was that this request has brought too late. */
+  get expired (): TokenSet | undefined {
+    return this.#store.expired?.(this.#context)
+  }
+
   /** Whether it is on its way to the browser that the session changes, and in no place where others could have changed it. */
   get writesResponse (): boolean {
     return this.#store.writesResponse ?? false

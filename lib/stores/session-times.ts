@@ -27,6 +27,11 @@ export class SessionTimes {
     return Math.min(usedAt + inactivityDuration, tokens.startedAt + absoluteDuration)
   }
 
+  /** Whether it is over however much it was used: an old copy that was not used says nothing of the session. */
+  isAtItsEnd ({ tokens }: TimedSession, now: number): boolean {
+    return now >= tokens.startedAt + this.#settings.session.absoluteDuration
+  }
+
   /** When its use is to be written down: the inactivity limit is pushed back only once in half of its time. */
   rollAt ({ usedAt }: TimedSession): number {
     return usedAt + this.#settings.session.inactivityDuration / 2

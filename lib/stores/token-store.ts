@@ -46,6 +46,11 @@ export interface TokenStore {
    * same response. Optional; no I/O.
    */
   endedByApp? (context: StoreContext): boolean
+  /**
+   * The tokens that `get` has found on this request, and has not given because the time of their session is over: it is told that
+   * it has ended. Optional; no I/O.
+   */
+  expired? (context: StoreContext): TokenSet | undefined
   /** `true` where `set` writes to the response, so that nothing may be refreshed once its headers are sent. */
   readonly writesResponse?: boolean
   /** `true` where a request has one session, whatever the `context` of its calls. */
@@ -61,6 +66,7 @@ export function storeByProvider (stores: ReadonlyMap<string, TokenStore>): Token
     touch: (context) => stores.get(context.provider)?.touch?.(context),
     dueAt: (context) => stores.get(context.provider)?.dueAt?.(context),
     retract: (context) => stores.get(context.provider)?.retract?.(context),
+    expired: (context) => stores.get(context.provider)?.expired?.(context),
     endedByApp: (context) => stores.get(context.provider)?.endedByApp?.(context) ?? false,
     get writesResponse () { return [...stores.values()].some(({ writesResponse }) => writesResponse) }
   }

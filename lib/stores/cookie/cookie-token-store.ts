@@ -32,6 +32,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   const sessions = new SessionTexts(seal, clock)
   // The same cookies, byte for byte, for everybody who waited for one refresh.
   const writtenOnce = new WeakMap<TokenSet, WrittenCookies & { readonly rollAt: number }>()
+  const expired = new WeakMap<FastifyRequest, TokenSet>()
   let hasSaidWhatIsLeftOut = false
   /** What this store's cookies are told from those of another one by, where they are still to be sent. */
   const kStore = Symbol(cookieName)
@@ -57,7 +58,9 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
     const session = newest(opened)
     if (session !== undefined) return session.tokens
     const { log } = context.request
-    if (opened.length > 0) {
+    const [over] = opened
+    if (over !== undefined) {
+      if (times.isAtItsEnd(over.session, clock())) expired.set(context.request, over.session.tokens)
       log.debug({ cookie: cookieName }, 'The time of the session is over: its cookie is cleared')
       putCookies(context.reply, kStore, opened.flatMap(({ names }) => names).map(deletion))
     } else if (receivedWith(context.request).names.length > 0) {
@@ -135,14 +138,6 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
     return stringifySetCookie(name, '', { ...attributes, maxAge: 0 })
   }
 
-  return {
-    get,
-    set,
-    clear,
-    touch,
-    dueAt,
-    retract: ({ reply }) => { dropCookies(reply, kStore) },
-    writesResponse: true,
-    ignoresContext: true
-  }
+  const retract = ({ reply }: StoreContext): void => { dropCookies(reply, kStore) }
+  return { get, set, clear, touch, dueAt, expired: ({ request }) => expired.get(request), retract, writesResponse: true, ignoresContext: true }
 }

@@ -119,7 +119,7 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
     return reference !== undefined && referenceIn(sessionOf(request), key)?.id !== reference.id
   }
 
-  return { get, set, clear, touch, dueAt, endedByApp, retract: ({ request }) => destroy(request), ignoresContext: true }
+  return { get, set, clear, touch, dueAt, endedByApp, expired: ({ request }) => records.expired(request), retract: ({ request }) => destroy(request), ignoresContext: true }
 }
 
 /** The session that a login goes into; its cookie has to reach the browser. */

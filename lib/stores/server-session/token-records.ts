@@ -50,6 +50,7 @@ export class TokenRecords {
   readonly #settings: TokenRecordsSettings
   readonly #times: SessionTimes
   readonly #hints = new LRUCache<string, number>({ max: MAX_HINTS })
+  readonly #expired = new WeakMap<FastifyRequest, TokenSet>()
 
   constructor (settings: TokenRecordsSettings) {
     this.#settings = settings
@@ -62,9 +63,18 @@ export class TokenRecords {
     const record = await sessionRecords.read(request, id)
     if (!isRecord(record)) return undefined
     const { content, isOfOldKey = false } = seal === undefined ? record : seal.open(String(record.content), request.log) ?? {}
-    if (!isContent(content, this.#labelOf(id)) || clock() >= this.#times.endOf(content)) return undefined
+    if (!isContent(content, this.#labelOf(id))) return undefined
+    if (clock() >= this.#times.endOf(content)) {
+      this.#expired.set(request, content.tokens)
+      return undefined
+    }
     this.#hints.set(id, this.#times.dueAt(content))
     return { tokens: content.tokens, isToBeWritten: isOfOldKey === true || clock() >= this.#times.rollAt(content) }
+  }
+
+  /** What a request has read, and has not got because its time is over. */
+  expired (request: FastifyRequest): TokenSet | undefined {
+    return this.#expired.get(request)
   }
 
   async write (request: FastifyRequest, id: string, tokens: TokenSet): Promise<void> {

@@ -311,3 +311,20 @@ test('of one session the refreshed one counts, though another process has writte
   const header = [`__Host-tokens=${rolled.cookies[0]?.value}`, browser.header].join('; ')
   t.strictSame((await judging.app.inject({ url: '/token', headers: { cookie: header } })).json(), { token })
 })
+
+test('a session that comes back after its absoluteDuration is told to have expired, once; an old copy of one that is used is not', async (t) => {
+  const ended: unknown[] = []
+  const { login, clock } = await start(t, { session: { key: sessionKey, inactivityDuration: 1000, absoluteDuration: 1800 }, onSessionEnded: (event) => { ended.push(event) } })
+  const browser = await login({ expiresIn: LONG })
+  const copy = browser.clone()
+  clock.now += 600
+  t.equal((await browser.get('/token')).status, 200)
+  clock.now += 600
+  t.equal((await copy.clone().get('/token')).status, 401)
+  t.equal((await browser.get('/token')).status, 200)
+  clock.now += 601
+  for (const each of [browser, copy]) t.equal((await each.get('/token')).status, 401)
+  await new Promise(setImmediate)
+  t.match(ended, [{ provider: 'default', reason: 'expired', sessionId: String }])
+  t.equal(ended.length, 1)
+})
