@@ -101,7 +101,6 @@ export class Sharing {
   /** A logout, here and everywhere. */
   async end ({ sessionId, startedAt }: TokenSet): Promise<void> {
     const { memory, session } = this.#settings
-    if (memory.hasEnded(sessionId)) return
     memory.end(sessionId)
     await this.shared?.end(sessionId, startedAt + session.absoluteDuration)
   }

