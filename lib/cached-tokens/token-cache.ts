@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
+import { hasCode } from '../errors.ts'
 import { classifyFailure, ofWish, RefreshFailure } from '../refresh/failure.ts'
 import { detailsOf } from '../refresh/outages.ts'
 import { takesLong } from '../refresh/patience.ts'
@@ -70,7 +71,9 @@ export class TokenCache {
       this.#kept.set(key, token)
       return token
     } catch (error) {
-      throw this.#remember(key, harmless(classifyFailure(error)))
+      const failure = classifyFailure(error)
+      // What has gone wrong on the way to the question, in the session, is said as it is.
+      throw hasCode(error) && failure.class !== 'refused' ? error : this.#remember(key, harmless(failure))
     }
   }
 

@@ -61,7 +61,7 @@ test('R22 a logout revokes the refresh token, then the access token, clears the 
   ])
   t.equal(revocations.length, 2)
   t.equal(server.isAlive(token), false)
-  t.match(answer.setCookies[0], /^tokens=; Max-Age=0; Path=\/; HttpOnly; SameSite=Lax$/)
+  t.match(answer.setCookies.find((cookie) => cookie.startsWith('tokens=')), /^tokens=; Max-Age=0; Path=\/; HttpOnly; SameSite=Lax$/)
   await isOver(t, browser, old)
   t.match(ended, [{ provider: 'default', reason: 'logout' }])
   t.equal(server.tokenRequests, 0)
@@ -71,8 +71,8 @@ test('R53 over https the cookie is deleted with the attributes of its __Host- na
   const uri = 'https://app.example.com/auth/callback'
   const { browser } = await loggedIn(t, { login: { callbackUri: uri }, server: { redirectUris: [uri] } })
   const { setCookies } = await browser.post('/auth/logout')
-  t.match(setCookies[0], /^__Host-tokens=; Max-Age=0; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
-  t.match(setCookies.at(-1), /^__Host-logout=[\w.-]+; Max-Age=60; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+  t.match(setCookies.find((cookie) => cookie.startsWith('__Host-tokens=')), /^__Host-tokens=; Max-Age=0; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+  t.match(setCookies.find((cookie) => cookie.startsWith('__Host-logout')), /^__Host-logout=[\w.-]+; Max-Age=60; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
 })
 
 test('an end_session_endpoint with a query of its own keeps it', async (t) => {
