@@ -19,9 +19,9 @@ const publicNames = {
   index: `module.exports default tokenManagement
     clientAssertion clientSecretBasic clientSecretJwt clientSecretPost none privateKeyJwt tlsClientAuth
     AccessToken AccessTokenParameters AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientTokenParameters
-    Current DpopProofParameters EditableRequest FailureClass JsonWebKey OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions RefreshedEvent
-    RefreshFailedEvent SaveParameters SessionEndedEvent SessionParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
-    TokenResponse Tokens TokenSet TokenStore TokenWish`,
+    Current DpopProofParameters EditableRequest FailureClass JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
+    RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionEndedEvent SessionEndReason SessionParameters StartLoginParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
+    TokenResponse Tokens TokenSet TokenStore TokenWish UnauthenticatedError`,
   redis: `AvailabilityEvent RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber SharedCoordinator
     SharedCoordinatorFactory SharedCoordinatorSettings`,
   testing: 'ConformanceOptions TestRunner tokenStoreConformance'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { fastifyCookie, type SerializeOptions } from '@fastify/cookie'
+import { type SerializeOptions, stringifySetCookie } from 'cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
 import type { Seal } from '../stores/seal.ts'
@@ -34,7 +34,7 @@ export class LogoutTickets {
     const { cookieName, clock } = this.#settings
     const number = randomBytes(16).toString('base64url')
     const sealed = this.#seal.seal({ number, address, issuedAt: Math.floor(clock()) })
-    setCookie(reply, fastifyCookie.serialize(cookieName, sealed, { ...this.#attributes, maxAge: TICKET_SECONDS }))
+    setCookie(reply, stringifySetCookie(cookieName, sealed, { ...this.#attributes, maxAge: TICKET_SECONDS }))
     return number
   }
 
@@ -44,7 +44,7 @@ export class LogoutTickets {
     for (const [, sealed] of cookiesOf(request, (name) => name === cookieName)) {
       const { content } = this.#seal.open(sealed, request.log) ?? {}
       if (content?.number !== number || typeof content.address !== 'string') continue
-      setCookie(reply, fastifyCookie.serialize(cookieName, '', { ...this.#attributes, maxAge: 0 }))
+      setCookie(reply, stringifySetCookie(cookieName, '', { ...this.#attributes, maxAge: 0 }))
       return clock() < Number(content.issuedAt) + TICKET_SECONDS ? content.address : undefined
     }
     return undefined

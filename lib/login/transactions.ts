@@ -1,4 +1,4 @@
-import { fastifyCookie, type SerializeOptions } from '@fastify/cookie'
+import { type SerializeOptions, stringifySetCookie } from 'cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
 import type { Seal } from '../stores/seal.ts'
@@ -45,7 +45,7 @@ export class Transactions {
       room -= bytesOf([cookie])
       if (index >= MOST - 1 || room < 0 || !this.#isInTime(startedAt)) this.#delete(reply, cookie[0])
     }
-    setCookie(reply, fastifyCookie.serialize(name, value, { ...this.#attributes, maxAge: TRANSACTION_SECONDS }))
+    setCookie(reply, stringifySetCookie(name, value, { ...this.#attributes, maxAge: TRANSACTION_SECONDS }))
   }
 
   /** The login of this state; `undefined` where this browser holds none that opens, or its time is over. */
@@ -90,7 +90,7 @@ export class Transactions {
   }
 
   #delete (reply: FastifyReply, name: string): void {
-    setCookie(reply, fastifyCookie.serialize(name, '', { ...this.#attributes, maxAge: 0 }))
+    setCookie(reply, stringifySetCookie(name, '', { ...this.#attributes, maxAge: 0 }))
   }
 }
 

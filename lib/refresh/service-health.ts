@@ -4,6 +4,9 @@ import { RefreshFailure } from './failure.ts'
 const FIRST_PAUSE = 1
 const LONGEST_PAUSE = 30
 
+/** So many probes in a row fail before something else may find out: some services answer no GET. */
+const PROBES = 5
+
 /** Whether the service answers at all: it risks no session, since nothing is spent by it. */
 export type Probe = () => Promise<boolean>
 
@@ -34,14 +37,14 @@ export class ServiceHealth {
   /**
    * Lets a request pass, after the probe where one is due.
    *
-   * @param risksNothing - it may find out what the probe does not: some services answer no GET.
+   * @param risksNothing - it may find out what no probe does.
    * @throws RefreshFailure `unavailable` while the service is left alone.
    */
   async enter (risksNothing: boolean): Promise<void> {
     if (this.isWell) return
     this.#throwIfPaused()
     await this.suspect(this.#cause)
-    if (!risksNothing) this.#throwIfPaused()
+    if (!risksNothing || this.#failures < PROBES) this.#throwIfPaused()
   }
 
   /** Something was sent in vain: one probe for all who say so at the time. */

@@ -57,16 +57,20 @@ test('the clock is set back during an outage: nobody is locked out', async (t) =
   t.ok(health.isWell)
 })
 
-test('where the probe fails, what risks nothing may find out', async (t) => {
-  const { health } = setUp()
+test('where five probes have failed, what risks nothing may find out', async (t) => {
+  const { time, health } = setUp()
   const cause = new Error('no answer')
   await health.suspect(cause)
+  for (let probe = 2; probe < 5; probe++) {
+    time.now += 30
+    await t.rejects(health.enter(true), { class: 'unavailable', cause })
+  }
+  time.now += 30
+  await t.rejects(health.enter(false), { class: 'unavailable', cause })
   await t.rejects(health.enter(true), { class: 'unavailable', cause }, 'not during the pause')
-  const { time, health: other } = setUp()
-  await other.suspect(undefined)
-  time.now += 2
-  await other.enter(true)
-  t.equal(time.probes, 2)
-  other.succeeded()
-  t.ok(other.isWell)
+  time.now += 30
+  await health.enter(true)
+  t.equal(time.probes, 6)
+  health.succeeded()
+  t.ok(health.isWell)
 })

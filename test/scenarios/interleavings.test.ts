@@ -11,7 +11,7 @@ import { play } from './interleavings/play.ts'
 import { script } from './interleavings/script.ts'
 import { sceneOf } from './interleavings/world.ts'
 
-const { INTERLEAVINGS_RUNS: runs = '2000', INTERLEAVINGS_SEED: seed, INTERLEAVINGS_PATH: path } = process.env
+const { INTERLEAVINGS_RUNS: runs = '500', INTERLEAVINGS_SEED: seed, INTERLEAVINGS_PATH: path } = process.env
 
 test(`no refresh token is spent twice, no session dies or comes back, no token goes astray: ${runs} random interleavings`, async (t) => {
   t.setTimeout(0) // the number of runs decides, and not the machine
