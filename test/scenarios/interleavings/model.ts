@@ -168,6 +168,8 @@ export class Model implements Witness {
   #meaning (record: RequestRecord, session: Session, trouble: TroubleName | null): Meaning {
     const { meaning, processing } = trouble === null ? { meaning: 'spent', processing: 'told' } as const : troubles[trouble]
     const isDead = processing === 'told' && !this.#isAlive(session)
+    // Half of an error has the status of the error.
+    if (trouble === 'half an answer' && !this.#isAlive(session)) return isOfWish(record) ? 'kept' : 'refused'
     // What a wish is answered says nothing of the refresh token, unless that may have been spent.
     if (isOfWish(record) && (isDead || meaning === 'down' || meaning === 'refused' || trouble === 'invalid_client' || trouble === 'invalid_grant' || trouble === 'invalid_grant 200')) return 'kept'
     if (isDead) return 'dead'
