@@ -64,7 +64,7 @@ test('on plain http of loopback the cookie has a plain name and no Secure, and a
   const browser = await login()
   t.strictSame([...browser.cookies.keys()], ['tokens'])
   t.match(log.filter((line) => /not Secure/.test(line)), [/"level":40.*The session cookie tokens is not Secure: for development on loopback only/])
-  t.match((await browser.post('/auth/logout')).setCookies, ['', '.0', '.1'].map((end) => `tokens${end}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`))
+  t.match((await browser.post('/auth/logout')).setCookies.filter((cookie) => cookie.startsWith('tokens')), ['', '.0', '.1'].map((end) => `tokens${end}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax`))
 })
 
 test('every provider has a cookie of its own, and none opens under another name', async (t) => {
