@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import Fastify from 'fastify'
@@ -6,7 +5,7 @@ import { Cluster, type Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { type AvailabilityEvent, redisRefreshCoordinator, type SharedCoordinator } from '../../lib/redis.ts'
 import type { Spendable } from '../../lib/tokens/shared-coordinator.ts'
-import { connect, startRedis, TestRedis, whyNotRedis } from '../support/redis-server.ts'
+import { joinCluster, connect, startRedis, TestRedis, whyNotRedis } from '../support/redis-server.ts'
 
 const now = 1_800_000_000
 const key = Buffer.alloc(32, 'k')
@@ -250,8 +249,7 @@ t.test('a client that connects when it is needed, and puts a prefix before its k
 
 t.test('a Cluster of three nodes: all of a session is in one slot', { skip }, async (t) => {
   const nodes = await Promise.all([1, 2, 3].map(async (number) => await startRedis(t, ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${process.pid}-${number}.conf`, '--dir', tmpdir()])))
-  const { status, stdout } = spawnSync('redis-cli', ['--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes'], { encoding: 'utf8' })
-  if (status !== 0) throw new Error(stdout)
+  joinCluster(nodes)
   const clients = nodes.slice(0, 2).map(({ port }) => new Cluster([{ port, host: '127.0.0.1' }]))
   t.teardown(() => { for (const client of clients) client.disconnect() })
   const [one, two] = await Promise.all(clients.map(async (client) => await join(t, client)))

@@ -70,3 +70,9 @@ export function connect (t: Closing, { port }: TestRedis, options: RedisOptions 
   t.teardown(() => { client.disconnect() })
   return client
 }
+
+/** Makes one Cluster of servers that were started for it. */
+export function joinCluster (nodes: readonly TestRedis[]): void {
+  const { status, stdout } = spawnSync('redis-cli', ['--cluster', 'create', ...nodes.map(({ port }) => `127.0.0.1:${port}`), '--cluster-yes'], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(stdout)
+}

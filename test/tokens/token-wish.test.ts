@@ -17,7 +17,6 @@ async function startWishes (t: Test, options: TestAppOptions = {}): Promise<Wish
   const scenario = await startScenario(t, {
     routes: (app) => {
       app.get<{ Headers: { parameters: string } }>('/wish', { config: { tokens: false } }, async (request) => ({ token: await request.accessToken(JSON.parse(request.headers.parameters)) }))
-      app.get('/odd', { config: { tokens: { resource: 'orders' } }, onRequest: app.requireAccessToken }, () => ({}))
     },
     ...options
   })
@@ -54,14 +53,13 @@ test('parallel wishes that say the same in another order cost one refresh', asyn
   t.equal(server.tokenRequests, 1)
 })
 
-test('R29 a resource or scope that cannot be is refused before anything is spent, on routes too', async (t) => {
+test('R29 a resource or scope that cannot be is refused before anything is spent', async (t) => {
   const { login, ask, check, clock } = await startWishes(t)
   const browser = await login()
   clock.now += ages.expired
   for (const wish of [{ resource: 'orders' }, { resource: `${api}#a` }, { resource: '//api.example.com' }, { resource: '' }, { resource: 7 }, { scope: 'a"b' }, { scope: 'a\nb' }, { scope: ['a'] }]) {
     await check(await ask(browser, JSON.parse(JSON.stringify(wish))), { status: 500, code: 'FST_TOKEN_INVALID_PARAMETERS' }, JSON.stringify(wish))
   }
-  await check(await browser.get('/odd'), { status: 500, code: 'FST_TOKEN_INVALID_PARAMETERS' })
   await check(await ask(browser, {}), refreshed, 'and nothing is lost')
 })
 
