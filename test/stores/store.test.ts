@@ -4,7 +4,7 @@ import type { StoreContext, TokenSet, TokenStore } from '../../lib/index.ts'
 import { startAuthorizationServer, type AuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import type { Settings } from '../support/authorization-server/settings.ts'
 import { Browser } from '../support/browser.ts'
-import { startApp } from '../support/start-app.ts'
+import { startApp, sessionKey } from '../support/start-app.ts'
 
 interface Call { method: 'get' | 'set' | 'clear' | 'touch', context: StoreContext, tokens?: TokenSet }
 
@@ -167,7 +167,7 @@ test('a store that fails to read is a 503 with its cause, and never a logout', a
   const errors: unknown[] = []
   const ended: unknown[] = []
   const { origin } = await startApp(t, server, {
-    session: {},
+    session: { key: sessionKey },
     before: (app) => {
       app.decorate('tokenStore', failing)
       app.setErrorHandler((error, _request, reply) => {
@@ -216,7 +216,7 @@ test('a store that fails to keep a login is a 503 with its cause', async (t) => 
 
 test('a store that fails to clear is told to whoever wanted it, and the session is over in this process all the same', async (t) => {
   const server = await startServer(t)
-  const { app, origin } = await startApp(t, server, { ...withStore({ ...memoryStore(), clear: () => Promise.reject(new Error('read only')) }), logout: {} })
+  const { app, origin } = await startApp(t, server, { ...withStore({ ...memoryStore(), clear: () => Promise.reject(new Error('read only')) }), session: { key: sessionKey }, logout: {} })
   const issued = await server.issue()
   await save(app, issued)
   const browser = new Browser(origin)

@@ -24,7 +24,7 @@ const handlers: Record<Endpoint, Handler> = {
   authorization: authorizationEndpoint,
   pushedAuthorization: pushedAuthorizationEndpoint,
   token: tokenEndpoint,
-  probe: () => ({ status: 405, headers: { allow: 'POST' }, body: 'POST only' }),
+  probe: () => ({ status: 405, headers: { allow: 'POST' }, body: { error: 'invalid_request', error_description: 'POST only' } }),
   revocation: revocationEndpoint,
   endSession: endSessionEndpoint,
   userinfo: userinfoEndpoint,
