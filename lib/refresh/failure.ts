@@ -76,6 +76,7 @@ export function errorOf (failure: RefreshFailure): FastifyError {
       return new LoginRequired('the access token has expired, and there is no refresh token')
     case 'loggedOut':
       return new Unauthenticated()
+    /* c8 ignore next 2 -- the store is asked first, and says why */
     case 'headersSent':
       return new HeadersSent()
     case 'unavailable':

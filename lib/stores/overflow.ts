@@ -45,13 +45,11 @@ export class Overflow {
    */
   async write (tokens: TokenSet, write: Write): Promise<void> {
     let problem: unknown
-    const candidates = this.#candidates.get(tokens) ?? [tokens]
-    for (let index = 0; ; index++) {
-      const kept = candidates[index]
-      if (kept === undefined) throw problem
+    const candidates = [...this.#candidates.get(tokens) ?? [tokens]]
+    for (const kept of candidates) {
       try {
         await write(kept)
-        if (kept !== tokens) this.#remember(tokens, candidates.slice(index), problem)
+        if (kept !== tokens) this.#remember(tokens, candidates.slice(candidates.indexOf(kept)), problem)
         return
       } catch (error) {
         if (!hasCode(error, 'FST_TOKEN_SESSION_TOO_LARGE')) throw error
@@ -59,6 +57,7 @@ export class Overflow {
         if (kept === tokens) candidates.push(...this.#smallerOf(tokens))
       }
     }
+    throw problem
   }
 
   /** A token set with what of it found no room, as far as this process knows. */

@@ -56,13 +56,15 @@ async function discoverMetadata (settings: CheckedOptions, dispatcher: Dispatche
   async function askPatiently (): Promise<AuthorizationServer> {
     const end = performance.now() + patience * 1000
     const left = (): number => (end - performance.now()) / 1000
-    for (let next = FIRST_PAUSE; ; next = Math.min(2 * next, LONGEST_PAUSE)) {
+    let next = FIRST_PAUSE
+    while (true) {
       try {
         return await ask(Math.min(requestTimeout, Math.ceil(left() * 500) / 1000), false)
       } catch (error) {
         if (!(error instanceof DiscoveryError && error.isPassing) || left() <= 2 * next) throw failed(error)
         if (next === FIRST_PAUSE) log.warn({ err: failed(error) }, `The metadata could not be discovered yet; it is asked for again, for ${Math.round(left())} s`)
         await pause(next * 1000)
+        next = Math.min(2 * next, LONGEST_PAUSE)
       }
     }
   }

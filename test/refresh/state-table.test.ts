@@ -543,3 +543,12 @@ test('headers sent or a hijacked reply: nothing is spent with the cookie store, 
 async function until (condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve))
 }
+
+test('R46 a session that had no id_token is none of a refreshed one for another audience', async (t) => {
+  const all = await scene(t)
+  const { id_token: _, ...tokens } = await all.server.issue()
+  const browser = await all.save(tokens)
+  all.clock.now += EXPIRED
+  all.server.fault(faults.idToken({ aud: 'another' }))
+  isRefused(t, await browser.get('/token'), 401, 'FST_TOKEN_LOGIN_REQUIRED')
+})

@@ -342,3 +342,18 @@ test('a client that leaves while its tokens are refreshed loses nothing', async 
   t.equal(memory.sessions.get('default alice')?.generation, 1)
   t.equal(server.refreshes, 1)
 })
+
+test('F5 a store on the server gets what a refresh brings behind its request', async (t) => {
+  const server = await startServer(t)
+  const store = memoryStore()
+  const { app, clock, origin } = await startApp(t, server, { ...withStore(store), session: { key: sessionKey } })
+  await save(app, await server.issue())
+  clock.now += 250
+  const gate = server.hold()
+  t.equal((await new Browser(origin).get('/token', alice)).status, 200)
+  gate.release()
+  await app.close()
+  t.equal(server.refreshes, 1)
+  const [kept] = [...store.sessions.values()]
+  t.equal(kept?.refreshToken, server.families[0]?.newestRefreshToken)
+})
