@@ -63,7 +63,7 @@ export abstract class StoredSession {
     return tokens === null || this.provider.coordinator.hasEnded(tokens.sessionId) ? null : tokens
   }
 
-  /** No refresh brings this session back; what is still remembered of earlier ones goes within the hour. */
+  /** No refresh brings this session back. */
   async forget (tokens: TokenSet): Promise<void> {
     this.provider.exchanger.forget(tokens.sessionId)
     await this.provider.sharing.end(tokens)
