@@ -215,7 +215,7 @@ test('what is no certificate with its key fails the boot, with nothing of the ke
       t.fail('it was taken')
     } catch (error) {
       t.match(error, { code: 'FST_TOKEN_INVALID_OPTIONS', message: /tlsClientAuth: cert, key and ca must be PEM, and key the private key of cert/ })
-      t.notMatch(inspect(error, { depth: Infinity, showHidden: true }), new RegExp(key.split('\n')[1] ?? ''))
+      t.notOk(inspect(error, { depth: Infinity, showHidden: true }).includes(key.split('\n')[1] ?? ''))
     }
   }
   t.notMatch(inspect({ clientAuthentication: tlsClientAuth(certificate) }, { depth: Infinity, showHidden: true }), /PRIVATE KEY/, 'nor does it show where the options are printed')
