@@ -96,7 +96,8 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const pauses = new Pauses({ ...options, grants: () => requests.grants })
   const background = new Background()
   const events = new RefreshEvents({ ...options, provider: name, log })
-  const sharing = new Sharing({ ...options, memory: coordinator, log })
+  const replaced = new ReplacedSessions(options.gracePeriod, clock)
+  const sharing = new Sharing({ ...options, memory: coordinator, replaced, log })
   const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
@@ -124,7 +125,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     onSessionEnded: options.onSessionEnded,
     tokenService,
     loginRequests: new LoginRequests(requests, options.tenants, turnsFor(options)),
-    replaced: new ReplacedSessions(options.gracePeriod, clock),
+    replaced,
     loginPath: pathsOf(options, fastify.prefix).login,
     coordinator,
     sharing,

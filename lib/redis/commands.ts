@@ -1,4 +1,4 @@
-import type { SharedCoordinatorSettings, Spendable, Successor } from '../tokens/shared-coordinator.ts'
+import type { SharedCoordinatorSettings, Spendable, SpendOutcome, Successor } from '../tokens/shared-coordinator.ts'
 import { claim, end, release, type Script, sending, succeed } from './scripts.ts'
 import type { SuccessorSeal } from './successor-seal.ts'
 
@@ -7,6 +7,13 @@ export interface Command {
   readonly script: Script
   readonly keys: readonly string[]
   readonly values: ReadonlyArray<string | number | Buffer>
+}
+
+/** Whose turn it is. */
+export interface Claimed {
+  readonly claimer: string
+  /** An earlier one may have sent it. */
+  readonly mayBeSent: boolean
 }
 
 /** How many generations before the one that a client holds are soon forgotten: one request makes few of them. */
@@ -43,7 +50,14 @@ export class Commands {
     return { script: sending, keys: [this.#keyOf(id)], values: [claimer, milliseconds] }
   }
 
-  async succeed ({ id, generation, secret, endsAt }: Spendable, successor: Successor, claimer: string): Promise<Command> {
+  /** @param claimed - `undefined` where this process was alone. */
+  async settle (spendable: Spendable, outcome: SpendOutcome, { claimer, mayBeSent }: Claimed = { claimer: '', mayBeSent: false }): Promise<Command> {
+    if ('dead' in outcome) return this.#bury(spendable, claimer)
+    if ('mayBeSent' in outcome) return this.release(spendable, claimer, mayBeSent || outcome.mayBeSent)
+    return await this.#succeed(spendable, outcome.successor, claimer)
+  }
+
+  async #succeed ({ id, generation, secret, endsAt }: Spendable, successor: Successor, claimer: string): Promise<Command> {
     const next = successor.secret === undefined ? '' : this.#seal.fingerprintOf(successor.secret)
     const sealed = Buffer.concat([Buffer.from(`${this.#seal.fingerprintOf(secret)}\n`), await this.#seal.seal(secret, successor.content)])
     const lifetime = Math.ceil((successor.lifetime ?? this.#settings.inactivityDuration) * 1000)
@@ -59,7 +73,7 @@ export class Commands {
   }
 
   /** Gives it back because it is dead. */
-  bury ({ id, secret, endsAt }: Spendable, claimer: string): Command {
+  #bury ({ id, secret, endsAt }: Spendable, claimer: string): Command {
     return { script: release, keys: [this.#keyOf(id)], values: [claimer, 0, this.#seal.fingerprintOf(secret), this.#lifetimeOf(endsAt), this.#seal.nameOf(id)] }
   }
 

@@ -2,7 +2,7 @@ import type { Command } from './commands.ts'
 import type { RedisLink, Reply } from './link.ts'
 import { recent, tell } from './scripts.ts'
 
-/** Logouts that a process hears of which was not there when they were told. */
+/** Ends of sessions that a process hears of which was not there when they were told. */
 const MEMORY = 100_000
 const PAGE = 1000
 
@@ -12,12 +12,15 @@ const CATCH_UP_PAUSE = 10
 /** Milliseconds that the clocks of two Redis may differ, where one takes the place of the other. */
 const CLOCK_TOLERANCE = 60_000
 
+/** What has become of a session: a logout, or another one has its place in the browser. */
+export type Ending = 'ended' | 'replaced'
+
 /** The sessions that have ended: a stream, and a message for each. */
 export class EndedSessions {
   /** The stream, and the channel of the same name. */
   readonly name: string
   readonly #link: RedisLink
-  readonly #listeners: Array<(id: string) => void> = []
+  readonly #listeners: Record<Ending, Array<(id: string) => void>> = { ended: [], replaced: [] }
   #read = { milliseconds: 0, sequence: 0 }
   #caughtUpAt = -Infinity
 
@@ -26,17 +29,19 @@ export class EndedSessions {
     this.#link = link
   }
 
-  onEnded (listener: (id: string) => void): void {
-    this.#listeners.push(listener)
+  on (ending: Ending, listener: (id: string) => void): void {
+    this.#listeners[ending].push(listener)
   }
 
-  hear (id: string): void {
-    for (const listener of this.#listeners) listener(id)
+  /** @param message - as `tell` says it. */
+  hear (message: string): void {
+    const [ending, id = ''] = message.split(' ')
+    for (const listener of this.#listeners[ending === 'replaced' ? ending : 'ended']) listener(id)
   }
 
   /** What tells all processes of it. */
-  telling (id: string): Command {
-    return { script: tell, keys: [this.name], values: [MEMORY, id, this.name] }
+  telling (ending: Ending, id: string): Command {
+    return { script: tell, keys: [this.name], values: [MEMORY, ending, id, this.name] }
   }
 
   /** Now and then a message may be missed without anybody's knowledge: a connection that is cut off looks alive for long. */
@@ -68,9 +73,9 @@ export class EndedSessions {
   /** An entry of a stream is its own id, and the names and values in it. */
   #hearEntry (entry: unknown): void {
     const [at, fields]: Reply = Array.isArray(entry) ? entry : []
-    const [, id]: Reply = Array.isArray(fields) ? fields : []
+    const [ending, id]: Reply = Array.isArray(fields) ? fields : []
     const [milliseconds, sequence] = String(at).split('-').map(Number)
     this.#read = { milliseconds: milliseconds ?? 0, sequence: sequence ?? 0 }
-    this.hear(String(id))
+    this.hear(`${ending} ${id}`)
   }
 }

@@ -9,14 +9,22 @@ export class Messages {
   readonly ownChannel = `tokens:process:${randomBytes(9).toString('base64url')}`
   readonly #subscriber: RedisSubscriber
 
-  /** @param wake - gets the name of what somebody is done with. */
-  constructor (redis: RedisClient, log: FastifyBaseLogger, ended: EndedSessions, wake: (name: string) => void) {
+  /**
+   * @param wake - gets the name of what somebody is done with.
+   * @param wakeAll - called where that may have been missed.
+   */
+  constructor (redis: RedisClient, log: FastifyBaseLogger, ended: EndedSessions, wake: (name: string) => void, wakeAll: () => void) {
     const subscriber = redis.duplicate()
     this.#subscriber = subscriber
     subscriber.on('error', (error) => { log.debug({ err: error }, 'The connection that hears messages of Redis failed; it comes back by itself') })
     subscriber.on('message', (channel, message) => channel === ended.name ? ended.hear(message) : wake(message))
     // What was said before it listens, again perhaps, was missed.
-    subscriber.on('ready', () => { subscriber.subscribe(this.ownChannel, ended.name).then(() => ended.catchUpAgain()).catch(() => {}) })
+    subscriber.on('ready', () => {
+      subscriber.subscribe(this.ownChannel, ended.name).then(() => {
+        ended.catchUpAgain()
+        wakeAll()
+      }).catch(() => {})
+    })
     // With lazyConnect, nothing has connected it.
     if (subscriber.status === 'wait') subscriber.connect().catch(() => {})
   }

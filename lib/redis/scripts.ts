@@ -119,10 +119,10 @@ redis.call('PEXPIRE', state, ttl)
 return {'ended'}
 `)
 
-/** Tells all processes of a logout, and those that do not hear it now later. */
+/** Tells all processes what became of a session, and those that do not hear it now later. */
 export const tell = script('tell', `
-redis.call('XADD', state, 'MAXLEN', '~', ARGV[1], '*', 'id', ARGV[2])
-redis.call('PUBLISH', ARGV[3], ARGV[2])
+redis.call('XADD', state, 'MAXLEN', '~', ARGV[1], '*', ARGV[2], ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[2] .. ' ' .. ARGV[3])
 return {'told'}
 `)
 

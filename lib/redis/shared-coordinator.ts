@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Claim, SharedCoordinator, SharedCoordinatorSettings, Spendable, SpendOutcome, Standing } from '../tokens/shared-coordinator.ts'
-import { type Command, Commands } from './commands.ts'
+import { type Claimed, type Command, Commands } from './commands.ts'
 import { EndedSessions } from './ended-sessions.ts'
 import { type LinkSettings, RedisLink } from './link.ts'
 import { Messages } from './messages.ts'
@@ -18,10 +18,7 @@ const POLL_MS = 1000
 const SEND_MARGIN_MS = 2000
 
 /** What this process is at. */
-interface OwnClaim {
-  readonly claimer: string
-  /** An earlier one may have sent it. */
-  readonly mayBeSent: boolean
+interface OwnClaim extends Claimed {
   /** By this process's own clock, in milliseconds, until when nobody can have taken it over. */
   safeUntil: number
 }
@@ -41,9 +38,9 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   constructor (settings: SharedCoordinatorSettings, how: Pick<LinkSettings, 'redis' | 'timeout' | 'onAvailability'>) {
     this.#seal = new SuccessorSeal(settings)
     this.#commands = new Commands(settings, this.#seal)
-    this.#link = new RedisLink({ ...how, log: settings.log, onBack: () => { this.#publishAgain().catch(() => {}) } })
+    this.#link = new RedisLink({ ...how, log: settings.log, onBack: () => { this.#publishAgain().catch(() => {}).finally(this.#wakeAll) } })
     this.#ended = new EndedSessions(`tokens:{${this.#seal.nameOf('')}}:ended`, this.#link)
-    this.#messages = new Messages(how.redis, settings.log, this.#ended, (name) => { this.#wakeUps.emit(name) })
+    this.#messages = new Messages(how.redis, settings.log, this.#ended, (name) => { this.#wakeUps.emit(name) }, this.#wakeAll)
     this.#standings = new Standings(this.#commands, this.#seal, this.#link, this.#messages.ownChannel)
   }
 
@@ -57,7 +54,8 @@ export class RedisSharedCoordinator implements SharedCoordinator {
       const woken = once(this.#wakeUps, name, attempt).catch(() => {})
       const askedAt = performance.now()
       try {
-        const answer = await this.#standings.ask(spendable, claimer, (mayBeSent) => { this.#giveBack(spendable, claimer, mayBeSent) })
+        const giveBack = async (mayBeSent: boolean) => await this.#run(this.#commands.release(spendable, claimer, mayBeSent))
+        const answer = await this.#standings.ask(spendable, claimer, giveBack)
         if (answer.status === 'yours') this.#claims.set(name, { claimer, mayBeSent: answer.mayBeSent, safeUntil: askedAt + CLAIMED_MS })
         if (answer.status === 'busy') busyUntil = performance.now() + answer.milliseconds
         // Where Redis is gone meanwhile, somebody may be sending it until then.
@@ -92,9 +90,8 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     const name = this.#seal.nameOf(spendable.id)
     const own = this.#claims.get(name)
     this.#claims.delete(name)
-    if ('dead' in outcome) return await this.#run(this.#commands.bury(spendable, own?.claimer ?? ''))
-    if ('mayBeSent' in outcome) return own === undefined || await this.#run(this.#commands.release(spendable, own.claimer, own.mayBeSent || outcome.mayBeSent))
-    const command = await this.#commands.succeed(spendable, outcome.successor, own?.claimer ?? '')
+    if (own === undefined && 'mayBeSent' in outcome) return true
+    const command = await this.#commands.settle(spendable, outcome, own)
     this.#published.remember(`${name} ${spendable.generation}`, command)
     return await this.#run(command)
   }
@@ -105,13 +102,19 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   }
 
   async end (id: string, endsAt: number): Promise<void> {
-    const commands = [this.#commands.end(id, endsAt), this.#ended.telling(id)]
-    for (const command of commands) this.#published.remember(`${command.script.name} ${id}`, command)
-    await Promise.all(commands.map((command) => this.#run(command)))
+    await this.#tell(id, [this.#commands.end(id, endsAt), this.#ended.telling('ended', id)])
   }
 
   onEnded (listener: (id: string) => void): void {
-    this.#ended.onEnded(listener)
+    this.#ended.on('ended', listener)
+  }
+
+  async replace (id: string): Promise<void> {
+    await this.#tell(id, [this.#ended.telling('replaced', id)])
+  }
+
+  onReplaced (listener: (id: string) => void): void {
+    this.#ended.on('replaced', listener)
   }
 
   async close (): Promise<void> {
@@ -119,9 +122,9 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     this.#messages.close()
   }
 
-  /** A claim that was made after nobody waited for it any more. */
-  #giveBack (spendable: Spendable, claimer: string, mayBeSent: boolean): void {
-    this.#run(this.#commands.release(spendable, claimer, mayBeSent)).catch(() => {})
+  async #tell (id: string, commands: readonly Command[]): Promise<void> {
+    for (const command of commands) this.#published.remember(`${command.script.name} ${id}`, command)
+    await Promise.all(commands.map((command) => this.#run(command)))
   }
 
   /**
@@ -132,6 +135,11 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   async #run (command: Command): Promise<boolean> {
     const [status] = await this.#link.run(command).catch(() => [])
     return String(status) !== 'ended'
+  }
+
+  /** A message may have been missed: all who wait ask again. */
+  readonly #wakeAll = (): void => {
+    for (const name of this.#wakeUps.eventNames()) if (name !== 'error') this.#wakeUps.emit(name) // once() listens for errors, too
   }
 
   async #publishAgain (): Promise<void> {

@@ -28,7 +28,7 @@ export class Standings {
    * @param claimer - `''` to look only.
    * @param late - called where it was claimed all the same, after this has answered `alone`.
    */
-  async ask (spendable: Spendable, claimer: string, late: (mayBeSent: boolean) => void = () => {}): Promise<Answer> {
+  async ask (spendable: Spendable, claimer: string, late: (mayBeSent: boolean) => unknown = () => {}): Promise<Answer> {
     const command = this.#commands.claim(spendable, claimer, this.#channel)
     let reply: Reply
     try {

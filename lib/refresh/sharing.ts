@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
 import { pack, unpack } from '../stores/cookie/pack.ts'
+import type { ReplacedSessions } from '../stores/replaced-sessions.ts'
 import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
@@ -17,6 +18,7 @@ export type SharingSettings = Pick<CheckedOptions, 'coordinator' | 'issuer' | 'c
   readonly log: FastifyBaseLogger
   /** What this process knows itself. */
   readonly memory: RefreshCoordinator
+  readonly replaced: ReplacedSessions
 }
 
 /** The turn of a process. */
@@ -35,9 +37,10 @@ export class Sharing {
 
   constructor (settings: SharingSettings) {
     this.#settings = settings
-    const { session, memory, coordinator: create } = settings
+    const { session, memory, replaced, coordinator: create } = settings
     this.shared = create?.({ ...settings, ...session })
     this.shared?.onEnded((sessionId) => { memory.end(sessionId) })
+    this.shared?.onReplaced((sessionId) => { replaced.add(sessionId) })
   }
 
   /**
@@ -103,6 +106,12 @@ export class Sharing {
     const { memory, session } = this.#settings
     memory.end(sessionId)
     await this.shared?.end(sessionId, startedAt + session.absoluteDuration)
+  }
+
+  /** The same person has logged in again. */
+  async replace ({ sessionId }: TokenSet): Promise<void> {
+    this.#settings.replaced.add(sessionId)
+    await this.shared?.replace(sessionId)
   }
 
   async close (): Promise<void> {

@@ -50,11 +50,11 @@ export async function discard (provider: Provider, request: FastifyRequest, stat
  */
 export async function endReplaced (provider: Provider, request: FastifyRequest, earlier: TokenSet | null, by: TokenSet | null): Promise<void> {
   if (earlier === null) return
-  const { name, coordinator, sharing, exchanger, replaced, onSessionEnded } = provider
+  const { name, coordinator, sharing, exchanger, onSessionEnded } = provider
   const { sessionId } = earlier
   tell(request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId, reason: 'replaced' })
   const isSame = by === null ? false : isSamePerson(earlier, by)
-  if (isSame) return replaced.add(sessionId)
+  if (isSame) return await sharing.replace(earlier)
   coordinator.end(sessionId)
   exchanger.forget(sessionId)
   const newest = await newestOf(provider, earlier)

@@ -85,6 +85,10 @@ export interface SharedCoordinator {
   end (id: string, endsAt: number): Promise<void>
   /** Told of each session that has ended in another process; also of one that had before this one was started, or while it was cut off. */
   onEnded (listener: (id: string) => void): void
+  /** The same person has logged in again in the same browser: nobody writes this session any more, and every process is told. */
+  replace (id: string): Promise<void>
+  /** Told of each session that was replaced in another process, likewise. */
+  onReplaced (listener: (id: string) => void): void
   close (): Promise<void>
 }
 

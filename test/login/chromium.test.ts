@@ -66,7 +66,12 @@ t.test('F29 two tabs log in at once at a real provider whose grant the second lo
     dpop: false,
     login: { callbackUri, scope: ['openid', 'offline_access'] },
     routes: pages,
-    before: (app) => app.addHook('onRequest', async ({ url }) => { if (url.startsWith('/auth/callback')) await gate.pass() })
+    // A redirect from there, so that each tab comes back with the cookies that the browser has by then.
+    before: (app) => app.addHook('onRequest', async ({ url }, reply) => {
+      if (!url.startsWith('/auth/callback') || url.endsWith('&held')) return
+      await gate.pass()
+      return reply.redirect(`${url}&held`)
+    })
   })
   const { page: first } = await open(t)
   const second = await first.context().newPage()

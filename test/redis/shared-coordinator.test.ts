@@ -163,6 +163,20 @@ t.test('a logout wins: no turn, no request, no successor; and every process is t
   t.equal(await new Promise((resolve) => { late.onEnded(resolve) }), 'the-session')
 })
 
+t.test('a session that was replaced is told to every process, one that starts later too, and nobody takes it for a logout', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two] = [await join(t, redis), await join(t, redis)]
+  const heard = (process: SharedCoordinator) => new Promise<string>((resolve) => {
+    process.onReplaced(resolve)
+    process.onEnded((id) => resolve(`the end of ${id}`))
+  })
+  const told = heard(one)
+  await two.replace('the-session')
+  t.equal(await told, 'the-session')
+  t.equal(await heard(await join(t, redis)), 'the-session')
+  t.strictSame(await one.claim(spendable(0)), yours, 'it is served for a while')
+})
+
 t.test('only who has the key and what was spent opens a successor, and a dump holds neither', { skip }, async (t) => {
   const redis = await startRedis(t)
   const [one, other] = [await join(t, redis), await join(t, redis, { keys: [Buffer.alloc(32, 'o')] })]

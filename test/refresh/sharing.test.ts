@@ -16,6 +16,8 @@ class Others implements SharedCoordinator {
   readonly ended: string[] = []
   looks = 0
   tellEnded = (_id: string): void => {}
+  readonly replaced: string[] = []
+  tellReplaced = (_id: string): void => {}
   isClosed = false
 
   async claim (spendable: Spendable): Promise<Claim> {
@@ -39,6 +41,8 @@ class Others implements SharedCoordinator {
 
   async end (id: string): Promise<void> { this.ended.push(id) }
   onEnded (listener: (id: string) => void): void { this.tellEnded = listener }
+  async replace (id: string): Promise<void> { this.replaced.push(id) }
+  onReplaced (listener: (id: string) => void): void { this.tellReplaced = listener }
   async close (): Promise<void> { this.isClosed = true }
 }
 
@@ -155,6 +159,24 @@ t.test('a logout in another process is known as soon as it is told, and one here
   t.ok(server.revocations > 0)
   await app.close()
   t.equal(others.isClosed, true)
+})
+
+t.test('a second login of the same person is told and heard: the session before is served for the grace period, and written no more', async (t) => {
+  const { login, others, server, clock } = await startShared(t, {
+    routes: (app) => { app.post('/again', async (request) => { await request.tokens.save(await server.issue()); return {} }) }
+  })
+  const browser = await login()
+  const { json: { sessionId } } = await browser.get('/tokens')
+  t.equal((await browser.post('/again')).status, 200)
+  t.strictSame(others.replaced, [sessionId])
+
+  const elsewhere = await login()
+  others.tellReplaced(String((await elsewhere.get('/tokens')).json.sessionId))
+  clock.now += 10
+  const { status, setCookies } = await elsewhere.get('/renew')
+  t.strictSame([status, setCookies], [200, []])
+  clock.now += 20
+  t.equal((await elsewhere.get('/token')).status, 401)
 })
 
 t.test('the roll of the inactivity time asks first, and writes nothing that another process is changing', async (t) => {

@@ -168,12 +168,14 @@ test('F48 what the app\'s own @fastify/secure-session has sealed with the same k
     before: (app) => app.register(secureSession, { key: newKey, cookieName: 'mine', cookie: { path: '/' } }),
     routes: visits
   }
-  const { login } = await startApp(t, server, options)
+  const { login, app } = await startApp(t, server, options)
   const browser = await login()
   for (const count of [1, 2]) t.match((await browser.get('/visits')).json, { count, token: String })
   t.strictSame([...browser.cookies.keys()], [name, 'mine'])
+  const sealed = (browser.cookies.get(name) ?? '').split('.').slice(-2).join(';').replaceAll('-', '+').replaceAll('_', '/')
+  t.equal(app.decodeSecureSession(sealed, app.log), null)
   const swapped = browser.clone()
-  swapped.cookies.set('mine', encodeURIComponent((browser.cookies.get(name) ?? '').split('.').slice(-2).join(';').replaceAll('-', '+').replaceAll('_', '/')))
+  swapped.cookies.set('mine', encodeURIComponent(sealed))
   t.equal((await swapped.get('/visits')).json.count, 1, 'a session of ours is none of the app')
 
   const mixed = browser.clone()

@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { Redis, type RedisOptions } from 'ioredis'
 import { freePort } from './free-port.ts'
@@ -61,6 +64,26 @@ export async function startRedis (t: Closing, settings: readonly string[] = []):
   t.teardown(async () => { await redis.stop() })
   await redis.start()
   return redis
+}
+
+/** What watches a Redis, and puts its replica in its place when it is gone. */
+export interface Sentinel {
+  readonly port: number
+  /** Settles when it has done so. */
+  readonly promoted: Promise<void>
+}
+
+export async function startSentinel (t: Closing, { port: mainPort }: TestRedis): Promise<Sentinel> {
+  const port = await freePort()
+  const file = path.join(await mkdtemp(path.join(tmpdir(), 'sentinel-')), 'sentinel.conf')
+  await writeFile(file, `sentinel monitor main 127.0.0.1 ${mainPort} 1\nsentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n`)
+  const sentinel = spawn('redis-server', [file, '--sentinel', '--port', String(port), '--bind', '127.0.0.1'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => { sentinel.kill('SIGKILL') })
+  const lines = createInterface({ input: sentinel.stdout })
+  const said = (what: string) => new Promise<void>((resolve) => { lines.on('line', (line) => { if (line.includes(what)) resolve() }) })
+  const promoted = said('+switch-master')
+  await said('+slave') // it knows the replica
+  return { port, promoted }
 }
 
 /** A client that the test closes. */

@@ -2,6 +2,7 @@ import assert from 'node:assert'
 import type { AuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
 import type { RequestRecord } from '../../support/authorization-server/request-log.ts'
 import { type Meaning, type Script, type TroubleName, troubles, type Wish } from './script.ts'
+import { sender } from './app-process.ts'
 import type { Witness } from './world.ts'
 
 /** Seconds that a successor is remembered after its cookie has come back, and a dead cookie is left alone: the plugin's default. */
@@ -21,10 +22,14 @@ export interface Session {
   dead?: { readonly at: number, readonly forSure: boolean }
   /** When the app was told first that it is refused, without a reason, and how often. */
   refused?: { readonly at: number, readonly times: number }
+  /** The app has wiped it, since the server called it dead: then it is not revoked any more. */
+  isWiped: boolean
   /** The server has rotated, and the app will never hear of the new refresh token. */
   isLost: boolean
   /** The app has got a refresh token after the session had ended. */
   cameTooLate: boolean
+  /** Something was done with it while the processes could not tell each other: then two may do the same. */
+  isTorn: boolean
   /** Whether anything has gone wrong with its requests, and whether a wish of it was refused. */
   isTroubled: boolean
   isWishRefused: boolean
@@ -50,6 +55,8 @@ export interface Reply {
 
 interface Presentation {
   readonly meaning?: Meaning
+  /** Who has presented it. */
+  readonly by?: string
   /** How often the clock had been moved when the answer went out. */
   readonly answeredAfter?: number
 }
@@ -80,39 +87,53 @@ export class Model implements Witness {
   }
 
   loggedIn (refreshToken: string): Session {
-    const session: Session = { family: this.#server.familyOf(refreshToken)?.id ?? '', hasEnded: false, isReplaced: false, isLost: false, cameTooLate: false, isTroubled: false, isWishRefused: false }
+    const session: Session = { family: this.#server.familyOf(refreshToken)?.id ?? '', hasEnded: false, isReplaced: false, isWiped: false, isLost: false, cameTooLate: false, isTorn: false, isTroubled: false, isWishRefused: false }
     this.#sessions.set(session.family, session)
     return session
   }
 
-  presented (record: RequestRecord): void {
-    const { token, session } = this.#subject(record)
-    const { meaning, answeredAfter } = this.#presentations.get(token) ?? { answeredAfter: 0, meaning: 'kept' }
+  /** An empty Redis knows nothing of whose turn it is. */
+  redisEmptied (): void {
+    for (const [token, { answeredAfter }] of this.#presentations) {
+      const session = this.#sessions.get(this.#server.familyOf(token)?.id ?? '')
+      if (answeredAfter === undefined && session !== undefined) session.isTorn = true
+    }
+  }
+
+  presented (record: RequestRecord, isTorn: boolean): void {
+    const { token, session, by } = this.#subject(record)
+    session.isTorn ||= isTorn
+    if (!session.isTorn) this.#judgePresentation(token, session, by)
+    this.#presentations.set(token, { by })
+    this.#presentedAfter.set(record, this.#clockMoves)
+  }
+
+  #judgePresentation (token: string, session: Session, by: string): void {
+    const { meaning, answeredAfter, by: before } = this.#presentations.get(token) ?? { answeredAfter: 0, meaning: 'kept' }
     assert(answeredAfter !== undefined, 'a refresh token is presented while it is presented already')
-    const mayBeTriedAgain = answeredAfter < this.#clockMoves
+    // A pause is each process's own.
+    const mayBeTriedAgain = answeredAfter < this.#clockMoves || by !== before
     assert(meaning !== 'spent', 'a refresh token is presented that is known to be spent')
     assert(meaning !== 'dead', 'a refresh token is presented that is known to be dead')
     assert(meaning === 'kept' || mayBeTriedAgain, 'a refresh token is presented again at once, though it may be spent')
     assert(!session.hasEnded, 'a refresh token is presented of a session that has ended')
-    this.#presentations.set(token, {})
-    this.#presentedAfter.set(record, this.#clockMoves)
   }
 
   processed (record: RequestRecord, trouble: TroubleName | null): void {
-    const { token, session } = this.#subject(record)
+    const { token, session, by } = this.#subject(record)
     const meaning = this.#meaning(record, session, trouble)
     if (trouble !== null) session.isTroubled = true
     if (isOfWish(record) && (!this.#isAlive(session) || trouble !== null)) session.isWishRefused = true
-    this.#presentations.set(token, { meaning })
+    this.#presentations.set(token, { meaning, by })
     const hasRotated = this.#rotation === 'new' && (trouble === null || troubles[trouble].processing !== 'none') && this.#isAlive(session)
     if (hasRotated && meaning !== 'spent' && meaning !== 'dead') session.isLost = true
     if (meaning === 'dead') session.dead ??= { at: Infinity, forSure: trouble === 'another subject' }
   }
 
   answered (record: RequestRecord): void {
-    const { token, session } = this.#subject(record)
+    const { token, session, by } = this.#subject(record)
     const { meaning } = this.#presentations.get(token) ?? {}
-    this.#presentations.set(token, { ...meaning && { meaning }, answeredAfter: this.#clockMoves })
+    this.#presentations.set(token, { ...meaning && { meaning }, by, answeredAfter: this.#clockMoves })
     // What takes so long may bring a token that has expired by then.
     if (this.#presentedAfter.get(record) !== this.#clockMoves) session.isTroubled = true
     if (meaning === 'dead') session.dead = { at: Math.min(session.dead?.at ?? Infinity, this.now), forSure: session.dead?.forSure ?? false }
@@ -129,23 +150,28 @@ export class Model implements Witness {
     }
     const { session } = cookies
     if (reply.token !== undefined) this.#judgeToken(reply.token, session, wish)
+    if (session.isTorn) return
     if (hadEnded) assert.equal(reply.code, 'FST_TOKEN_UNAUTHENTICATED', 'a session that has ended comes back')
     if (session.hasEnded || session.isReplaced) assert.equal(reply.cookies, 'unchanged', 'a response brings back the cookie of a session that has ended, or takes away the one of the next')
     if (reply.status === 401) assert(this.#mayBeRefused(cookies, wish), 'a session dies that the server did not end')
     if (reply.status === 502 || reply.status === 503) assert(session.isTroubled, 'a healthy session is not served, for what happens to others')
-    if (reply.cookies === 'cleared') assert(this.#mayBeWiped(session), 'a cookie is wiped that may be the winner\'s of a race')
+    if (reply.cookies === 'cleared') {
+      assert(this.#mayBeWiped(session), 'a cookie is wiped that may be the winner\'s of a race')
+      session.isWiped = true
+    }
   }
 
   /** Whether a session must be as good as new, once all is quiet and the pauses are over. */
   mustLive (session: Session): boolean {
-    return this.#isAlive(session) && session.ending === undefined && !session.isLost && session.dead === undefined && (session.refused?.times ?? 0) < 2
+    return this.#isAlive(session) && !session.isTorn && session.ending === undefined && !session.isLost && session.dead === undefined && (session.refused?.times ?? 0) < 2
   }
 
   /** What must be in the end. */
   judgeEnd (): void {
     for (const session of this.#sessions.values()) {
-      const { ending, isLost, cameTooLate } = session
-      if ((ending === 'revoke' && !isLost) || cameTooLate) assert(!this.#isAlive(session), 'the newest refresh token of a session that has ended is not revoked')
+      const { ending, isLost, isWiped, cameTooLate, isTorn } = session
+      if (isTorn) continue
+      if ((ending === 'revoke' && !isLost && !isWiped) || cameTooLate) assert(!this.#isAlive(session), 'the newest refresh token of a session that has ended is not revoked')
     }
   }
 
@@ -180,10 +206,10 @@ export class Model implements Witness {
     return this.#server.isAlive(family)
   }
 
-  #subject ({ params: { refresh_token: token = '' } }: RequestRecord): { token: string, session: Session } {
+  #subject ({ headers, params: { refresh_token: token = '' } }: RequestRecord): { token: string, session: Session, by: string } {
     const session = this.#sessions.get(this.#server.familyOf(token)?.id ?? '')
     assert(session !== undefined, 'a refresh token is presented that no session has')
-    return { token, session }
+    return { token, session, by: String(headers[sender]) }
   }
 }
 

@@ -1,10 +1,12 @@
 import assert from 'node:assert'
+import type { FastifyInstance } from 'fastify'
 import { type Cookies, Model, type Reply, type Session } from './model.ts'
 import { type Action, browsers, type Script, type Wish } from './script.ts'
 import { hostile, type Scene, World } from './world.ts'
 
-type Inject = Awaited<ReturnType<World['app']['inject']>>
+type Inject = Awaited<ReturnType<FastifyInstance['inject']>>
 type RequestAction = Extract<Action, { type: 'request' }>
+type LogoutAction = Extract<Action, { type: 'logout' }>
 
 /** A run stays within the hour that successors and logouts are remembered, its own end included. */
 const longest = 3500
@@ -57,9 +59,9 @@ class Play {
   }
 
   async run ({ actions }: Script): Promise<void> {
-    for (const browser of this.#browsers) await this.#login(browser)
+    for (const browser of this.#browsers) await this.#login(browser, 0)
     for (const action of actions) await this.#perform(action)
-    this.#world.makePeace()
+    await this.#world.makePeace()
     await this.#calmDown()
     this.#wait(patience, longest + patience)
     for (const browser of this.#browsers) await this.#checkLife(browser)
@@ -81,18 +83,25 @@ class Play {
         this.#request(this.#browser(action.browser), action)
         break
       case 'login':
-        await this.#login(this.#browser(action.browser))
+        await this.#login(this.#browser(action.browser), action.process)
         break
       case 'logout':
-        this.#logout(this.#browser(action.browser), action.how)
+        this.#logout(this.#browser(action.browser), action)
+        break
+      case 'redis':
+        await this.#world.connect(action.process, action.isThere)
+        break
+      case 'empty Redis':
+        this.#model.redisEmptied()
+        await this.#world.emptyRedis()
     }
     await this.#settle()
   }
 
-  #request (browser: Browser, { age, wish, fate }: Pick<RequestAction, 'age' | 'wish' | 'fate'>): void {
+  #request (browser: Browser, { process, age, wish, fate }: Omit<RequestAction, 'type' | 'browser'>): void {
     const cookies = this.#send(browser, age)
     const hadEnded = cookies?.session.hasEnded ?? false
-    this.#await(this.#world.app.inject({ url: urlOf(wish, browser.lastToken), headers: headersOf(cookies) }), (response) => {
+    this.#await(this.#world.app(process).inject({ url: urlOf(wish, browser.lastToken), headers: headersOf(cookies) }), (response) => {
       const reply = replyOf(response)
       this.#model.judge(cookies, hadEnded, wish, reply)
       const deliver = () => {
@@ -104,11 +113,11 @@ class Play {
     })
   }
 
-  #logout (browser: Browser, how: 'clear' | 'revoke'): void {
+  #logout (browser: Browser, { process, how }: Pick<LogoutAction, 'process' | 'how'>): void {
     const cookies = this.#send(browser, 0)
-    if (cookies !== undefined) cookies.session.ending ??= how
+    if (cookies !== undefined) this.#ends(cookies.session, how)
     browser.leaving++
-    this.#await(this.#world.app.inject({ method: 'POST', url: `/${how}`, headers: headersOf(cookies) }), (response) => {
+    this.#await(this.#world.app(process).inject({ method: 'POST', url: `/${how}`, headers: headersOf(cookies) }), (response) => {
       assert.equal(response.statusCode, 200, 'a logout fails')
       if (cookies !== undefined) cookies.session.hasEnded = true
       browser.leaving--
@@ -116,14 +125,21 @@ class Play {
     })
   }
 
+  #ends (session: Session, how: 'clear' | 'revoke' | 'login'): void {
+    session.ending ??= how
+    session.isTorn ||= this.#world.isTorn
+  }
+
   /** A login is over at once; whoever waits for a logout to be answered does not log in. */
-  async #login (browser: Browser): Promise<void> {
+  async #login (browser: Browser, process: number): Promise<void> {
     if (browser.leaving > 0) return
     const cookies = this.#send(browser, 0)
-    if (cookies !== undefined) cookies.session.ending ??= 'login'
+    if (cookies !== undefined) this.#ends(cookies.session, 'login')
     const tokens = await this.#scene.server.issue({ sub: browser === this.#browsers[0] ? hostile : 'alice' })
     const session = this.#model.loggedIn(tokens.refresh_token)
-    this.#await(this.#world.app.inject({ method: 'POST', url: '/login', headers: headersOf(cookies), payload: tokens }), (response) => {
+    // A process that does not know that the session before is replaced may write that one over it.
+    session.isTorn = cookies?.session.isTorn ?? false
+    this.#await(this.#world.app(process).inject({ method: 'POST', url: '/login', headers: headersOf(cookies), payload: tokens }), (response) => {
       assert.equal(response.statusCode, 200, 'a login fails')
       if (cookies !== undefined) cookies.session.isReplaced = true
       browser.session = session
@@ -197,7 +213,7 @@ class Play {
     for (const [round, force] of (['no', 'rejected', 'rejected'] as const).entries()) {
       if (round === 2) this.#wait(patience, longest + 4 * patience)
       this.#deliverLate(browser)
-      this.#request(browser, { age: 0, wish: { resource: undefined, force, hook: false, beside: false, ending: 'answer' }, fate: 'arrives' })
+      this.#request(browser, { process: round, age: 0, wish: { resource: undefined, force, hook: false, beside: false, ending: 'answer' }, fate: 'arrives' })
       await this.#settle()
       await this.#calmDown()
       if (this.#scene.server.whoHas(browser.lastToken ?? '')?.family === session.family) return

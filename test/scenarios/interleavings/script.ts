@@ -40,6 +40,8 @@ export const troubles = {
 
 export type TroubleName = keyof typeof troubles
 
+const troubleNames = Object.keys(troubles).filter((name): name is TroubleName => name in troubles)
+
 /** What a browser asks the app for. */
 export interface Wish {
   /** Of which resource; none: the login's own token. */
@@ -56,11 +58,13 @@ export interface Wish {
 
 /** What happens, one after the other; requests take their time, and go on with the `step`s. */
 export type Action =
-  | { readonly type: 'request', readonly browser: number, /** 0: the current cookie, more: an older one. */ readonly age: number, readonly wish: Wish, /** What becomes of the response. */ readonly fate: 'arrives' | 'late' | 'lost' }
-  | { readonly type: 'logout', readonly browser: number, readonly how: 'clear' | 'revoke' }
-  | { readonly type: 'login', readonly browser: number }
+  | { readonly type: 'request', readonly browser: number, readonly process: number, /** 0: the current cookie, more: an older one. */ readonly age: number, readonly wish: Wish, /** What becomes of the response. */ readonly fate: 'arrives' | 'late' | 'lost' }
+  | { readonly type: 'logout', readonly browser: number, readonly process: number, readonly how: 'clear' | 'revoke' }
+  | { readonly type: 'login', readonly browser: number, readonly process: number }
   | { readonly type: 'step', /** Which of those who wait. */ readonly place: number, /** What happens to it, by its name in `troubles`. */ readonly trouble: TroubleName | null }
   | { readonly type: 'wait', readonly seconds: number }
+  | { readonly type: 'redis', /** For which it is there, or not. */ readonly process: number, readonly isThere: boolean }
+  | { readonly type: 'empty Redis' }
   | { readonly type: 'jump', /** Of the app's clock. */ readonly seconds: number }
 
 /** What all token requests of one person meet, whatever the others' do; `hanging` ones get no answer before the end. */
@@ -79,6 +83,7 @@ export const browsers = 3
 const hour = 3600
 
 const browser = fc.nat(browsers - 1)
+const process = fc.nat(5)
 const often = <Value>(usual: Value, rare: fc.Arbitrary<Value>) => fc.oneof({ weight: 4, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: rare })
 
 const wish: fc.Arbitrary<Wish> = fc.record({
@@ -89,21 +94,26 @@ const wish: fc.Arbitrary<Wish> = fc.record({
   ending: often('answer', fc.constantFrom('wait', 'fail'))
 })
 
-const action: fc.Arbitrary<Action> = fc.oneof(
-  { weight: 10, arbitrary: fc.record({ type: fc.constant('request'), browser, age: often(0, fc.integer({ min: 1, max: 3 })), wish, fate: often('arrives', fc.constantFrom('late', 'lost')) }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('logout'), browser, how: fc.constantFrom('clear', 'revoke') }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('login'), browser }) },
-  { weight: 10, arbitrary: fc.record({ type: fc.constant('step'), place: fc.nat(5), trouble: fc.option(fc.constantFrom(...Object.keys(troubles).filter(isTroubleName)), { freq: 2 }) }) },
+const trouble = fc.option(fc.constantFrom(...troubleNames), { freq: 2 })
+
+const actions: Array<fc.MaybeWeightedArbitrary<Action>> = [
+  { weight: 10, arbitrary: fc.record({ type: fc.constant('request'), browser, process, age: often(0, fc.integer({ min: 1, max: 3 })), wish, fate: often('arrives', fc.constantFrom('late', 'lost')) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('logout'), browser, process, how: fc.constantFrom('clear', 'revoke') }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('login'), browser, process }) },
+  { weight: 10, arbitrary: fc.record({ type: fc.constant('step'), place: fc.nat(5), trouble }) },
   { weight: 6, arbitrary: fc.record({ type: fc.constant('wait'), seconds: fc.constantFrom(301, 250, 31, 6, 1) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('jump'), seconds: fc.constantFrom(hour, -hour) }) }
-)
+]
 
-export const script: fc.Arbitrary<Script> = fc.record({
+/** What happens to the Redis of several processes. */
+const failingRedis: Array<fc.MaybeWeightedArbitrary<Action>> = [
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('redis'), process, isThere: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('empty Redis') }) }
+]
+
+/** @param hasRedis - whether there are several processes, and a Redis that may fail. */
+export const scripts = (hasRedis: boolean): fc.Arbitrary<Script> => fc.record({
   rotation: often('new', fc.constant('same')),
   hostility: fc.option(fc.constantFrom<Hostility>('a 500', 'a 429', '502 after', 'hanging', 'reset before', 'empty 403', 'invalid_client', 'HTML')),
-  actions: fc.array(action, { minLength: 5, maxLength: 40, size: 'max' })
+  actions: fc.array(fc.oneof(...actions, ...hasRedis ? failingRedis : []), { minLength: 5, maxLength: 40, size: 'max' })
 })
-
-function isTroubleName (name: string): name is TroubleName {
-  return name in troubles
-}

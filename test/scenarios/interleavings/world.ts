@@ -1,10 +1,10 @@
-import Fastify, { type FastifyInstance } from 'fastify'
-import { DecoratorHandler, type Dispatcher } from 'undici'
+import type { FastifyInstance } from 'fastify'
+import type { Redis } from 'ioredis'
+import type { Dispatcher } from 'undici'
 import type { AuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
 import { Gate } from '../../support/authorization-server/gate.ts'
 import type { RequestRecord } from '../../support/authorization-server/request-log.ts'
-import tokenManagement from '../../../lib/index.ts'
-import { sessionKey } from '../../support/start-app.ts'
+import { Activity, AppProcess } from './app-process.ts'
 import { type Hostility, type TroubleName, troubles } from './script.ts'
 
 /** The person whose token requests all go wrong. */
@@ -13,10 +13,13 @@ export const hostile = 'hostile'
 /** The loop turns that nothing must happen in before all that can go on has gone on. */
 const calmTurns = 3
 
+/** The processes of an app that is more than one. */
+const SEVERAL = 3
+
 /** What the world tells of token requests. */
 export interface Witness {
-  /** A refresh token is presented. */
-  presented (record: RequestRecord): void
+  /** A refresh token is presented, by a process that can tell the others, or not. */
+  presented (record: RequestRecord, isTorn: boolean): void
   /** The server has made up its mind, with this trouble; the answer is not under way yet. */
   processed (record: RequestRecord, trouble: TroubleName | null): void
   /** The answer goes out. */
@@ -30,15 +33,17 @@ export interface Scene {
   readonly requests: Gate
   readonly answers: Gate
   readonly revocations: Gate
+  /** What the processes have in common; `undefined`: there is one. */
+  readonly redis: Redis | undefined
 }
 
-export function sceneOf (server: AuthorizationServer, dispatcher: Dispatcher): Scene {
-  return { server, dispatcher, requests: server.hold(), answers: server.hold({ what: 'answers' }), revocations: server.hold({ endpoint: 'revocation' }) }
+export function sceneOf (server: AuthorizationServer, dispatcher: Dispatcher, redis?: Redis): Scene {
+  return { server, dispatcher, redis, requests: server.hold(), answers: server.hold({ what: 'answers' }), revocations: server.hold({ endpoint: 'revocation' }) }
 }
 
-/** One app in front of the scene, from its first request to its last. */
+/** One app in front of the scene, from its first request to its last: in one process, or in several with a Redis between them. */
 export class World {
-  readonly app: FastifyInstance
+  readonly processes: readonly AppProcess[]
   /** Seconds since the epoch: what the clock of the app says, and what time it is, for the server. */
   readonly clock = { now: 1_800_000_000 }
   readonly time = { now: 1_800_000_000 }
@@ -46,34 +51,52 @@ export class World {
   readonly #witness: Witness
   #hostility: Hostility | null
   readonly #slow = new Gate()
-  /** Calls to the server that are not over. */
-  #open = 0
-  #turns = 0
+  readonly #activity = new Activity()
   #seen = 0
   readonly #presented: RequestRecord[] = []
   readonly #answered: RequestRecord[] = []
 
   constructor (scene: Scene, witness: Witness, hostility: Hostility | null) {
+    const { server, redis } = scene
     this.#scene = scene
     this.#hostility = hostility
     this.#witness = witness
-    scene.server.forgetRequests()
-    scene.server.settings.now = () => this.time.now * 1000
-    this.app = Fastify({ logger: false })
-    this.app.addHook('onSend', async () => { this.#turns++ })
+    server.forgetRequests()
+    server.settings.now = () => this.time.now * 1000
+    const settings = { ...scene, activity: this.#activity, slow: this.#slow, clock: () => this.clock.now, redisPort: redis?.options.port }
+    this.processes = Array.from({ length: redis === undefined ? 1 : SEVERAL }, (_, number) => new AppProcess(number, settings))
   }
 
   async start (): Promise<void> {
-    const { server, dispatcher } = this.#scene
-    await this.app.register(tokenManagement, {
-      metadata: { issuer: server.issuer, token_endpoint: `${server.issuer}/token`, revocation_endpoint: `${server.issuer}/revoke`, id_token_signing_alg_values_supported: ['ES256'] },
-      clientId: server.settings.clientId,
-      clientSecret: server.settings.clientSecret,
-      session: { key: sessionKey },
-      backchannel: this.#watched(dispatcher),
-      clock: () => this.clock.now
-    })
-    this.#addRoutes()
+    await this.#scene.redis?.flushall()
+    await Promise.all(this.processes.map((process) => process.start()))
+  }
+
+  /** One of the processes. */
+  app (number: number): FastifyInstance {
+    return this.#process(number).app
+  }
+
+  /** Whether some process cannot tell the others what it does. */
+  get isTorn (): boolean {
+    return this.processes.some(({ isAlone, isCutOff }) => isAlone || isCutOff)
+  }
+
+  /** Redis is out of reach for one process, or comes back. */
+  async connect (number: number, isThere: boolean): Promise<void> {
+    const process = this.#process(number)
+    if (isThere) await process.comeBack()
+    else await process.cutOff()
+    await this.settle()
+  }
+
+  /** Another Redis takes its place, an empty one. */
+  async emptyRedis (): Promise<void> {
+    const connected = this.processes.filter(({ isCutOff }) => !isCutOff)
+    for (const process of connected) await process.cutOff()
+    await this.#scene.redis?.flushall()
+    for (const process of connected) await process.comeBack()
+    await this.settle()
   }
 
   /** Settles when everybody waits at a gate, and nothing moves any more. */
@@ -82,20 +105,27 @@ export class World {
     const records = this.#scene.server.requestsTo('token')
     for (const record of records.slice(this.#seen)) {
       this.#presented.push(record)
-      this.#witness.presented(record)
+      this.#witness.presented(record, this.isTorn)
     }
     this.#seen = records.length
   }
 
-  /** Lets everybody go who still waits, and nobody judges what comes of it. */
+  /** Lets everybody go who still waits, or comes yet, and nobody judges what comes of it. */
   async close (): Promise<void> {
-    const { server, requests, answers, revocations } = this.#scene
-    server.clearFaults()
-    while (this.waiting > 0) {
+    this.#scene.server.clearFaults()
+    await this.#drain()
+    const closed = Promise.all(this.processes.map((process) => process.close())).then(() => true)
+    for (let isClosed = false; !isClosed;) isClosed = await Promise.race([closed, this.#drain()])
+    await this.#drain()
+  }
+
+  async #drain (): Promise<false> {
+    const { requests, answers, revocations } = this.#scene
+    do {
       for (const gate of [requests, answers, revocations, this.#slow]) while (gate.waiting > 0) gate.admit(0)
       await this.#quiet()
-    }
-    await this.app.close()
+    } while (this.waiting > 0)
+    return false
   }
 
   /** How many wait at some gate. */
@@ -135,67 +165,32 @@ export class World {
   }
 
   /** From now on everybody is served. */
-  makePeace (): void {
+  async makePeace (): Promise<void> {
     this.#hostility = null
+    for (const process of this.processes) await process.comeBack()
+    await this.settle()
   }
 
   #hostilityTo ({ params: { refresh_token: token = '' } }: RequestRecord): Hostility | null {
     return this.#scene.server.familyOf(token)?.sub === hostile ? this.#hostility : null
   }
 
+  /** Nothing is under way but what waits, and nothing moves: not by a message of Redis, nor behind a cipher either. */
   async #quiet (): Promise<void> {
-    const { requests, answers, revocations } = this.#scene
+    const { requests, answers, revocations, redis } = this.#scene
+    const activity = this.#activity
     for (let calm = 0; calm < calmTurns;) {
-      const before = this.#turns
+      const before = activity.turns
       await new Promise(setImmediate)
-      const isQuiet = this.#open === requests.waiting + answers.waiting + revocations.waiting && this.#turns === before
+      if (redis !== undefined) await Promise.all([crypto.subtle.digest('SHA-256', new Uint8Array(1)), ...this.processes.map((process) => process.hear())])
+      const isQuiet = activity.open === requests.waiting + answers.waiting + revocations.waiting && activity.turns === before
       calm = isQuiet ? calm + 1 : 0
     }
   }
 
-  #addRoutes (): void {
-    this.app.post<{ Body: { access_token: string, token_type: string } }>('/login', { config: { tokens: false } }, async (request) => {
-      await request.tokens.save(request.body)
-      return {}
-    })
-    for (const how of ['clear', 'revoke'] as const) {
-      this.app.post(`/${how}`, { config: { tokens: false } }, async (request) => {
-        await request.tokens[how]()
-        return {}
-      })
-    }
-    for (const [path, config] of [['/hooked', {}], ['/bare', { tokens: false }]] as const) {
-      this.app.get<{ Querystring: { resource?: string, force?: string, beside?: string, ending?: string } }>(path, { config }, async (request) => {
-        const { resource, force, beside, ending } = request.query
-        const [token] = await Promise.all([
-          request.accessToken({ resource, forceRenewal: force === 'true' ? true : force }),
-          ...beside === undefined ? [] : [request.accessToken()]
-        ])
-        if (ending === 'wait') await this.#slow.pass()
-        if (ending === 'fail') throw new Error('as the script says')
-        return { token }
-      })
-    }
-  }
-
-  /** Counts the calls that are under way. */
-  #watched (dispatcher: Dispatcher): Dispatcher {
-    return dispatcher.compose((dispatch) => (options, handler) => {
-      this.#open++
-      const watched: Dispatcher.DispatchHandler = new DecoratorHandler(handler)
-      const end = watched.onResponseEnd?.bind(watched)
-      const fail = watched.onResponseError?.bind(watched)
-      watched.onResponseEnd = (controller, trailers) => {
-        this.#open--
-        this.#turns++
-        end?.(controller, trailers)
-      }
-      watched.onResponseError = (controller, error) => {
-        this.#open--
-        this.#turns++
-        fail?.(controller, error)
-      }
-      return dispatch(options, watched)
-    })
+  #process (number: number): AppProcess {
+    const process = this.processes[number % this.processes.length]
+    if (process === undefined) throw new Error(`There is no process ${number}`)
+    return process
   }
 }

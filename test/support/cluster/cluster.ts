@@ -14,6 +14,8 @@ export interface Membership {
   readonly clientSecret: string
   readonly key: string
   readonly redisPort?: number | undefined
+  /** Where it asks which Redis it is, in place of that. */
+  readonly sentinelPort?: number
   /** Seconds that an answer of Redis is waited for. */
   readonly timeout?: number
   /** What JSON can say of them. */

@@ -9,13 +9,16 @@ import type { Membership, Order, Report } from './cluster.ts'
  * One process of a cluster, as `startCluster` starts it: an app of the plugin's user, which logs to nobody and reports what it
  * is told to the test. `GET /token` is the access token, `POST /save` starts a session, `POST /leave` ends it.
  */
-const { issuer, clientId, clientSecret, key, redisPort, timeout = 2, options, moved, diesAfter }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
+const { issuer, clientId, clientSecret, key, redisPort, sentinelPort, timeout = 2, options, moved, diesAfter }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
 let offset = moved
 const report = (what: Report) => { process.send?.(what) }
 process.on('message', (order: Order) => { offset = moved + order.move })
 process.on('disconnect', () => process.exit()) // the test is gone
 
-const redis = redisPort === undefined ? undefined : new Redis({ port: redisPort, host: '127.0.0.1', retryStrategy: () => 100 })
+const again = () => 100
+const host = '127.0.0.1'
+const place = sentinelPort === undefined ? { port: redisPort, host } : { sentinels: [{ port: sentinelPort, host }], name: 'main', sentinelRetryStrategy: again }
+const redis = redisPort === undefined ? undefined : new Redis({ ...place, retryStrategy: again })
 redis?.on('error', () => {}) // said where a command fails
 const app = Fastify({ forceCloseConnections: 'idle' })
 await app.register(tokenManagement, {
@@ -42,7 +45,7 @@ app.post('/leave', { config: { tokens: false } }, async (request) => {
 process.on('SIGTERM', () => {
   app.close().then(() => process.exit(), () => process.exit(1))
 })
-report({ origin: await app.listen({ port: 0, host: '127.0.0.1' }) })
+report({ origin: await app.listen({ port: 0, host }) })
 
 /** A process that is killed at a certain moment of its first refresh. */
 function mortal (factory: SharedCoordinatorFactory): SharedCoordinatorFactory {
