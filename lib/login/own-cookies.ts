@@ -1,4 +1,4 @@
-import type { SerializeOptions } from '@fastify/cookie'
+import type { SerializeOptions } from 'cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../options/check.ts'
 
@@ -7,14 +7,8 @@ import type { CheckedOptions } from '../options/check.ts'
  * from the provider is a navigation from another site: Lax comes along there, Strict does not, and in a frame only None.
  */
 export function ownAttributes ({ cookie }: CheckedOptions['session']): SerializeOptions {
-  const { secure, sameSite } = cookie
-  return {
-    path: '/',
-    httpOnly: true,
-    secure,
-    sameSite: sameSite === 'none' ? 'none' : 'lax',
-    ...('partitioned' in cookie && cookie.partitioned === true && { partitioned: true })
-  }
+  const { secure, sameSite, partitioned } = cookie
+  return { path: '/', httpOnly: true, secure, sameSite: sameSite === 'none' ? 'none' : 'lax', partitioned }
 }
 
 /** Their names begin like this. */

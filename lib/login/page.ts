@@ -12,7 +12,7 @@ export interface Page {
 
 const style = `
   :root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --text: #1c2330; --quiet: #5b6577; --line: #dde1e8; --accent: #1f5fbf }
-  @media (prefers-color-scheme: dark) { :root { --ground: #12151b; --card: #1a1f28; --text: #e8ebf0; --quiet: #9aa5b8; --line: #303846; --accent: #3b78d8 } }
+  @media (prefers-color-scheme: dark) { :root { --ground: #12151b; --card: #1a1f28; --text: #e8ebf0; --quiet: #9aa5b8; --line: #303846; --accent: #3470d0 } }
   * { box-sizing: border-box }
   body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem; background: var(--ground); color: var(--text); font: 16px/1.5 system-ui, sans-serif }
   main { width: 100%; max-width: 30rem; padding: 2rem; background: var(--card); border: 1px solid var(--line); border-radius: 1rem }

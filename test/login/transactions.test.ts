@@ -135,6 +135,14 @@ test('F36 the cookies of a login are None where the session\'s is None, and Lax 
   }
 })
 
+test('F36 session.cookie.partitioned is on the cookies of a login, and on their deletion', async (t) => {
+  const { browser } = await startLoginApp(t, { ...overHttps, session: { key: randomBytes(32), cookie: { sameSite: 'none', partitioned: true } } })
+  const { setCookies } = await browser.get('/auth/login')
+  t.match(setCookies[0], /; Secure; Partitioned; SameSite=None$/)
+  const answer = await logIn(browser)
+  t.match(answer.setCookies.find((each) => each.includes('login-')), /Max-Age=0; .*; Partitioned; SameSite=None$/)
+})
+
 test('only a navigation starts a login: a fetch is told where that is, and a prefetch gets nothing', async (t) => {
   const { browser, server } = await startLoginApp(t)
   const others: Array<Record<string, string>> = [
