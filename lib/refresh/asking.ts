@@ -15,8 +15,8 @@ export interface Question<Answer> {
   readonly retryAmbiguous: boolean
   /** Whether no session is lost where the service takes it and does not answer. */
   readonly risksNothing: boolean
-  /** Until when it may leave, in milliseconds of this machine. */
-  readonly leaveBy?: number
+  /** Whether a request that waits for a connection since then may leave now, as far as the other processes go. */
+  readonly isOurTurn?: (since: number) => boolean
 }
 
 /** How the token service is asked for tokens, by everybody: not while it pauses, patiently, and what comes of it is noted. */
@@ -34,13 +34,13 @@ export class Asking {
   }
 
   /** @throws RefreshFailure */
-  async ask<Answer> ({ key, dispatcher, send, retryAmbiguous, risksNothing, leaveBy = Infinity }: Question<Answer>): Promise<Answer> {
+  async ask<Answer> ({ key, dispatcher, send, retryAmbiguous, risksNothing, isOurTurn = () => true }: Question<Answer>): Promise<Answer> {
     const health = this.#healthBy(dispatcher)
-    const wary = leavingOnlyIf(() => (risksNothing || health.isWell) && performance.now() <= leaveBy, dispatcher)
+    const wary = leavingOnlyIf((since) => (risksNothing || health.isWell) && isOurTurn(since), dispatcher)
     try {
       const answer = await askPatiently(async () => {
         await health.enter(risksNothing)
-        if (performance.now() > leaveBy) throw new RefreshFailure('unavailable', { cause: new Error('it has waited too long for a connection'), wasAsked: false })
+        if (!isOurTurn(performance.now())) throw new RefreshFailure('unavailable', { cause: new Error('the turn among the processes is over'), wasAsked: false })
         return await send(wary)
       }, retryAmbiguous)
       this.succeeded(key, dispatcher)

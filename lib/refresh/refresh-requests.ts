@@ -55,7 +55,7 @@ export class RefreshRequests {
     const { tokens, wish, dispatcher } = request
     const askedAt = clock()
     const send = async (wary: Dispatcher) => await tokenService.refresh(tokens, wish, wary)
-    const question = { key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous, risksNothing: pauses.mayBeSpent(tokens.refreshToken), leaveBy: sharing.leaveBy }
+    const question = { key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous, risksNothing: pauses.mayBeSpent(tokens.refreshToken), isOurTurn: sharing.turn() }
     const answer = await asking.ask(question).catch(classifyFailure)
     const about = { durationSeconds: clock() - askedAt, requests: request.requests() }
     return answer instanceof RefreshFailure ? await this.#salvage(request, answer, about) : await this.#keep(request, answer, about)

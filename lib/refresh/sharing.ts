@@ -10,8 +10,8 @@ import { RefreshFailure } from './failure.ts'
 /** Seconds that one refresh may try again, before its last call begins: see `retry.ts`. */
 const PATIENCE = 1
 
-/** Seconds after the beginning of a turn in which its request must leave: then its answer comes before the turn ends. */
-const LEAVING = 2
+/** Seconds after the beginning of a turn in which its last call begins: then that is over before the turn ends. */
+const BEGINNING = 2
 
 /** What is shared, by what: without the option `coordinator` this process is the only one, as far as it knows. */
 export type SharingSettings = Pick<CheckedOptions, 'coordinator' | 'issuer' | 'clientId' | 'session' | 'gracePeriod' | 'requestTimeout' | 'clock'> & {
@@ -72,9 +72,13 @@ export class Sharing {
     }
   }
 
-  /** Until when a request may leave whose turn has just begun, in milliseconds of this machine. */
-  get leaveBy (): number {
-    return this.shared === undefined ? Infinity : performance.now() + LEAVING * 1000
+  /** A turn that has just begun: whether a call may leave in it that was begun at a certain time, in milliseconds of this machine. */
+  turn (): (since: number) => boolean {
+    if (this.shared === undefined) return () => true
+    const lastBeginning = performance.now() + BEGINNING * 1000
+    // The deadline of the call, for a process that was stopped meanwhile.
+    const end = lastBeginning + this.#settings.requestTimeout * 1000
+    return (since) => since <= lastBeginning && performance.now() <= end
   }
 
   /** @returns `false` where a logout came first: nobody may have what was issued. */

@@ -38,6 +38,8 @@ export interface BackchannelRequest {
   readonly body?: URLSearchParams | Uint8Array | string | null
   /** The deadline, where the call shares it with others. */
   readonly signal?: AbortSignal | null | undefined
+  /** Called when it leaves, after it has waited for a connection. */
+  readonly onSent?: () => void
 }
 
 /**
@@ -74,11 +76,11 @@ export function connectionsOf (options: Options['backchannel']): number {
  *
  * @throws BackchannelError where no whole answer came.
  */
-export async function callBackchannel (dispatcher: Dispatcher, timeout: number, url: string, { method, headers, body, signal }: BackchannelRequest): Promise<Response> {
+export async function callBackchannel (dispatcher: Dispatcher, timeout: number, url: string, { method, headers, body, signal, onSent }: BackchannelRequest): Promise<Response> {
   let sent = false
   try {
     const answer = await request(url, {
-      dispatcher: watchStart(dispatcher, () => { sent = true }),
+      dispatcher: watchStart(dispatcher, () => { sent = true; onSent?.() }),
       method,
       headers,
       body: body instanceof URLSearchParams ? body.toString() : body ?? null,

@@ -45,6 +45,8 @@ export interface Means {
 /** What every request of oauth4webapi wants first: the server, the client, and how that authenticates. */
 export type Parties = readonly [server: oauth.AuthorizationServer, client: oauth.Client, authentication: ClientAuthentication]
 
+/** An answer, with what is known besides of the call that has brought it. */
+type Answered = Success & { readonly headers: Headers, /** When the request left. */ readonly sentAt: number }
 type Send = (parties: Parties, options: oauth.TokenEndpointRequestOptions) => Promise<Response>
 type Process = (server: oauth.AuthorizationServer, client: oauth.Client, answer: Response) => Promise<oauth.TokenEndpointResponse>
 
@@ -96,26 +98,27 @@ export class ProviderRequests {
    */
   async tokens (means: Means, send: Send, process: Process, expected: Omit<Expected, 'tokenType'>): Promise<[TokenResponse, Reading]> {
     const { server, client } = this
-    const [tokenType, reading] = [means.dpopKey ? 'DPoP' : 'Bearer', this.reading()] as const
+    const tokenType = means.dpopKey ? 'DPoP' : 'Bearer'
     return await this.ask(means, send, async (success) => {
       const { response, dropped } = await judgeTokens(success, async (answer) => await process(await serverOfTenant(server, answer), client, answer), { ...expected, tokenType })
       this.notices.dropped(dropped)
       this.#grants++
       const answeredAt = Date.parse(success.headers.get('date') ?? '') / 1000
-      return [response, { ...reading, ...(Number.isFinite(answeredAt) && { answeredAt }) }]
+      return [response, { ...this.reading(), issuedAt: success.sentAt, ...(Number.isFinite(answeredAt) && { answeredAt }) }]
     })
   }
 
   /** Asks for anything; with a proof, again where the server wants its nonce in that (RFC 9449 §8). */
-  async ask<Result> ({ dpopKey, dispatcher }: Means, send: Send, judge: (success: Success & { readonly headers: Headers }) => Promise<Result>): Promise<Result> {
+  async ask<Result> ({ dpopKey, dispatcher }: Means, send: Send, judge: (success: Answered) => Promise<Result>): Promise<Result> {
     const { server, client } = this
-    const { requestTimeout, tokenResponse } = this.#settings
+    const { requestTimeout, tokenResponse, clock } = this.#settings
+    let sentAt = clock()
     let sent: BackchannelRequest = { method: 'POST', headers: {} }
     let nonce: string | null = null
     const options = {
       ...over(async (url, request) => {
         sent = request
-        const response = await callBackchannel(dispatcher, requestTimeout, url, request)
+        const response = await callBackchannel(dispatcher, requestTimeout, url, { ...request, onSent: () => { sentAt = clock() } })
         nonce = response.headers.get('dpop-nonce')
         this.#dpop.keepNonce(new URL(url), nonce)
         return response
@@ -125,7 +128,7 @@ export class ProviderRequests {
     const once = async () => {
       const response = await send([server, client, this.#authentication], options)
       const answer = await mendedAnswer(response, outgoingRequest(server, client, new URLSearchParams(String(sent.body ?? ''))), tokenResponse, requestTimeout)
-      return await judge({ ...answer, body: readAnswer(answer, secretsOf(sent)) })
+      return await judge({ ...answer, sentAt, body: readAnswer(answer, secretsOf(sent)) })
     }
     return await (dpopKey ? this.#dpop.askWithNonce(once, () => nonce, requestTimeout) : once())
   }
@@ -139,7 +142,7 @@ export class ProviderRequests {
     return await this.#dpop.proof(dpopKey, this.client, request)
   }
 
-  /** How an answer is read that is asked for now. */
+  /** How tokens are read that are issued now. */
   reading (): Reading {
     const { clock, defaultExpiresIn, session } = this.#settings
     return { issuedAt: clock(), ...session && { claims: session.claims }, ...(defaultExpiresIn !== undefined && { defaultExpiresIn }) }

@@ -7,6 +7,22 @@ const refreshed = { status: 200, cookie: 'set', tokenRequests: 1, told: ['refres
 const corrected = { status: 200, cookie: 'set' } as const
 const minutes = 60
 
+test('the lifetime of a token begins when its request leaves, and not when that begins to wait for a connection', async (t) => {
+  const { server, entered, login, clock } = await startScenario(t, { backchannel: { connections: 1 } })
+  const [first, second] = [await login(), await login()]
+  clock.now += ages.expired
+  const gate = server.hold()
+  const bothInside = entered(2)
+  const refreshing = [first.get('/token'), second.get('/token')]
+  await bothInside
+  await gate.arrived()
+  clock.now += 59
+  gate.release()
+  t.strictSame((await Promise.all(refreshing)).map(({ status }) => status), [200, 200])
+  const texts = await Promise.all([first, second].map(async (browser) => (await browser.get('/tokens')).text))
+  t.strictSame(texts.map((text) => Number(/"issuedAt":([\d.]+)/.exec(text)?.[1])).toSorted(), [clock.now - 59, clock.now])
+})
+
 test('50 parallel requests on one expired session are one refresh, told as one that 50 waited for; the session lives on', async (t) => {
   const waited: number[] = []
   const { server, atOnce, loginAged } = await startScenario(t, { onRefreshed: ({ requests }) => { waited.push(requests) } })

@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { Agent } from 'undici'
 import type { Claim, SharedCoordinator, Spendable, SpendOutcome, Standing } from '../../lib/tokens/shared-coordinator.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { ages, startScenario } from '../support/scenario.ts'
@@ -120,6 +121,35 @@ t.test('whoever has lost its turn asks again, and sends nothing meanwhile', asyn
   await check(await browser.get('/token'), { status: 200, cookie: 'set', tokenRequests: 1, told: ['refreshed'] })
   t.equal(others.claimed.length, 2)
 })
+
+for (const [seconds, what, statuses] of [
+  [9, 'a request may wait for a connection as long as a call can take', [200, 200]],
+  [13, 'a process that was stopped sends nothing when its turn is over', [200, 503]]
+] as const) {
+  t.test(what, async (t) => {
+    const agent = new Agent({ connections: 1 })
+    t.teardown(() => agent.destroy())
+    const calls = { begun: 0 }
+    const backchannel = agent.compose((dispatch) => (options, handler) => {
+      calls.begun++
+      return dispatch(options, handler)
+    })
+    const { login, clock, server } = await startShared(t, { backchannel })
+    const [first, second] = [await login(), await login()]
+    clock.now += ages.expired
+    calls.begun = 0
+    const gate = server.hold()
+    const refreshing = first.get('/renew')
+    await gate.arrived()
+    const behind = second.get('/renew')
+    while (calls.begun < 2) await new Promise(setImmediate)
+    const { now } = performance
+    t.intercept(performance, 'now', { value: () => now.call(performance) + seconds * 1000 })
+    gate.release()
+    t.strictSame([(await refreshing).status, (await behind).status], statuses)
+    t.equal(server.refreshes, statuses.filter((status) => status === 200).length)
+  })
+}
 
 t.test('a refresh that fails is told to the others: dead, maybe spent, or not at all', async (t) => {
   const { loginAged, others, server, clock } = await startShared(t)
