@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import type { Browser } from '../support/browser.ts'
 import type { Member } from '../support/cluster/cluster.ts'
 import { type Stage, startStage, summaryOf } from '../support/cluster/stage.ts'
 import { layWire } from '../support/cluster/wire.ts'
@@ -94,6 +95,31 @@ t.test('Redis in trouble', { skip }, async (t) => {
     await told(member(0), 'available')
     t.equal((await member(1).browser(late).get('/token')).json.token, token)
     t.strictSame(here.outcome(), once)
+  })
+
+  t.test('a Redis that is frozen for five seconds costs no session whose requests come one after the other, and delays each by a moment at most', async (t) => {
+    const browsers = await Promise.all(Array.from({ length: 10 }, async () => await member(0).save(await server.issue({ sub: 'patient' }))))
+    here.move(301)
+    redis.freeze()
+    const begun = performance.now()
+    const statuses = new Set<number>()
+    let longest = 0
+    /** Each process in turn. */
+    async function browse (browser: Browser): Promise<void> {
+      for (let turn = 0; performance.now() < begun + 5000; turn++) {
+        const askedAt = performance.now()
+        statuses.add((await browser.through(member(turn % 3).origin).get('/token')).status)
+        longest = Math.max(longest, performance.now() - askedAt)
+      }
+    }
+    await Promise.all(browsers.map(browse))
+    redis.thaw()
+    here.move(301)
+    for (const browser of browsers) for (const each of here.members) statuses.add((await each.browser(browser).get('/token')).status)
+    t.strictSame([...statuses], [200])
+    t.equal(server.families.filter(({ sub, alive }) => sub === 'patient' && alive).length, 10)
+    t.ok(longest < 3000, `${longest} ms`)
+    for (const { told } of here.members) while (told.at(-1) === 'alone') await new Promise((resolve) => { setTimeout(resolve, 10) })
   })
 
   t.test('a Redis that is 200 ms away delays refreshes by that much for each step', async (t) => {
