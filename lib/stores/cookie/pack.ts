@@ -1,6 +1,7 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { isRecord } from '../../tokens/record.ts'
 import type { TokenSet } from '../../tokens/token-set.ts'
+import { dictionary } from './dictionary.ts'
 
 /** What is inflated is never larger, whatever it says: some ten times what fits into cookies. */
 const MAX_INFLATED_BYTES = 262_144
@@ -22,7 +23,7 @@ type Segment = readonly [json: string] | number | string
 export function pack (tokens: TokenSet): string {
   const bytes: Buffer[] = []
   const json = JSON.stringify(withTokens(tokens, (token) => token.split('.').map((segment) => packSegment(segment, bytes))))
-  const compressed = deflateRawSync(json)
+  const compressed = deflateRawSync(json, { dictionary })
   const head = Buffer.alloc(HEAD_BYTES)
   head.writeUInt32BE(compressed.length)
   return Buffer.concat([head, compressed, ...bytes]).toString('base64url')
@@ -33,7 +34,7 @@ export function unpack (packed: string): TokenSet | undefined {
   try {
     const buffer = Buffer.from(packed, 'base64url')
     const end = HEAD_BYTES + buffer.readUInt32BE()
-    const json = inflateRawSync(buffer.subarray(HEAD_BYTES, end), { maxOutputLength: MAX_INFLATED_BYTES, chunkSize: CHUNK_BYTES }).toString()
+    const json = inflateRawSync(buffer.subarray(HEAD_BYTES, end), { dictionary, maxOutputLength: MAX_INFLATED_BYTES, chunkSize: CHUNK_BYTES }).toString()
     const tokens: unknown = JSON.parse(json)
     if (!isPacked(tokens)) return undefined
     const nextBytes = readerOf(buffer, end)
