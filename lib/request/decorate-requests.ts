@@ -13,10 +13,10 @@ export function decorateRequests (fastify: FastifyInstance, providers: ReadonlyM
     request.setDecorator(kAccessor, new Accessor(request, reply, providers))
     done()
   })
-  fastify.addHook('onSend', (request, _reply, payload, done) => {
-    const accessor = request.getDecorator<Accessor | null>(kAccessor)
-    if (accessor === null) return done(null, payload)
-    accessor.beforeSend().then(() => done(null, payload), done)
+  // Fastify answers what fails behind a promise that it is given, and not what fails behind a callback.
+  fastify.addHook('onSend', async (request, _reply, payload) => {
+    await request.getDecorator<Accessor | null>(kAccessor)?.beforeSend()
+    return payload
   })
   fastify.decorateRequest('tokens', { getter () { return accessorOf(this) } })
   fastify.decorateRequest('accessToken', accessToken)

@@ -180,6 +180,23 @@ test('a request that an earlier hook has ended is answered all the same', async 
   t.strictSame((await new Browser(origin).get('/token')).json, { tea: true })
 })
 
+test('a header of the app that cannot be sent is a 500 as without the plugin, and no unhandled rejection', async (t) => {
+  const server = await startServer(t)
+  const { login, clock } = await startApp(t, server, {
+    routes: (app) => {
+      app.get('/asynchronous', async (_request, reply) => { reply.header('x-broken', 'two\nlines'); return {} })
+      app.get('/synchronous', (_request, reply) => { reply.header('x-broken', 'two\nlines').send({}) })
+    }
+  })
+  const browser = await login()
+  for (const path of ['/asynchronous', '/synchronous']) {
+    t.match(await browser.get(path), { status: 500, json: { code: 'ERR_INVALID_CHAR' } })
+    clock.now += 61
+    t.match(await browser.get(path), { status: 500, json: { code: 'ERR_INVALID_CHAR' } }, 'after a refresh')
+    t.equal((await browser.get('/token')).status, 200)
+  }
+})
+
 test('a 404 refreshes nothing but what the app asks for', async (t) => {
   const server = await startServer(t)
   const { login, clock } = await startApp(t, server, { refresh: 'manual' })
