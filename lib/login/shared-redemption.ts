@@ -1,4 +1,4 @@
-import { LoginFailed } from '../errors.ts'
+import { LoginFailed, ServiceUnavailable } from '../errors.ts'
 import { pack, unpack } from '../stores/cookie/pack.ts'
 import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
@@ -13,7 +13,7 @@ export interface SharedRedemptionSettings {
   readonly clock: () => number
 }
 
-/** Seconds in which the session is started, once the code is redeemed. */
+/** Seconds in which the session is started, once the code is redeemed. Before that, it may wait for its turn as long as it may take. */
 const START_SECONDS = 5
 
 /**
@@ -30,7 +30,7 @@ export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, clock
     if (tokens !== undefined) return tokens
   }
   if (claim.status !== 'yours' && claim.status !== 'alone') throw new LoginFailed('this browser has finished it already')
-  await shared.sending(code, requestTimeout + START_SECONDS)
+  if (await shared.sending(code, 2 * requestTimeout + START_SECONDS) === 'lost') throw new ServiceUnavailable(1, { cause: new Error('another process has taken over') })
   try {
     const tokens = await redeem()
     await shared.settle(code, { successor: { generation: 1, content: Buffer.from(pack(tokens), 'base64url'), lifetime: gracePeriod } })

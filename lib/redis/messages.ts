@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { RedisClient, RedisSubscriber } from './client.ts'
 import type { EndedSessions } from './ended-sessions.ts'
+import type { WakeUps } from './wake-ups.ts'
 
 /** What a process is told, on a connection of its own. */
 export class Messages {
@@ -9,11 +10,7 @@ export class Messages {
   readonly ownChannel = `tokens:process:${randomBytes(9).toString('base64url')}`
   readonly #subscriber: RedisSubscriber
 
-  /**
-   * @param wake - gets the name of what somebody is done with.
-   * @param wakeAll - called where that may have been missed.
-   */
-  constructor (redis: RedisClient, log: FastifyBaseLogger, ended: EndedSessions, wake: (name: string) => void, wakeAll: () => void) {
+  constructor (redis: RedisClient, log: FastifyBaseLogger, ended: EndedSessions, { wake, wakeAll }: WakeUps) {
     const subscriber = redis.duplicate()
     this.#subscriber = subscriber
     subscriber.on('error', (error) => { log.debug({ err: error }, 'The connection that hears messages of Redis failed; it comes back by itself') })

@@ -87,6 +87,7 @@ export const succeed = script('succeed', `
 local claim, generation, token, sealed, ttl, stateTtl, message = unpack(ARGV)
 if redis.call('HEXISTS', state, 'ended') == 1 then return {'ended'} end
 redis.call('SET', KEYS[2], sealed, 'PX', ttl)
+redis.call('HDEL', state, 'dead', 'deadUntil')
 local newest = tonumber(redis.call('HGET', state, 'generation'))
 if not newest or newest < tonumber(generation) then redis.call('HSET', state, 'generation', generation, 'token', token) end
 if redis.call('HGET', state, 'claim') == claim then redis.call('HDEL', state, 'claim', 'lapses', 'sent') end
@@ -112,6 +113,7 @@ return {'released'}
 /** A logout: what is left of the session says so. */
 export const end = script('end', `
 local ttl, message = unpack(ARGV)
+if redis.call('HEXISTS', state, 'ended') == 1 then return {'known'} end
 wake(message)
 redis.call('DEL', state)
 redis.call('HSET', state, 'ended', 1)

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { EventEmitter, once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Claim, SharedCoordinator, SharedCoordinatorSettings, Spendable, SpendOutcome, Standing } from '../tokens/shared-coordinator.ts'
-import { type Claimed, type Command, Commands } from './commands.ts'
+import { type Claimed, Commands } from './commands.ts'
 import { EndedSessions } from './ended-sessions.ts'
 import { type LinkSettings, RedisLink } from './link.ts'
 import { Messages } from './messages.ts'
@@ -10,6 +9,7 @@ import { Published } from './published.ts'
 import { CLAIMED_MS } from './scripts.ts'
 import { Standings } from './standings.ts'
 import { SuccessorSeal } from './successor-seal.ts'
+import { WakeUps } from './wake-ups.ts'
 
 /** Milliseconds between two questions while somebody else is at it and no message comes. */
 const POLL_MS = 1000
@@ -31,16 +31,19 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   readonly #standings: Standings
   readonly #ended: EndedSessions
   readonly #messages: Messages
-  readonly #wakeUps = new EventEmitter().setMaxListeners(0)
-  readonly #published = new Published()
+  readonly #wakeUps = new WakeUps()
+  readonly #published: Published
   readonly #claims = new Map<string, OwnClaim>()
+  /** What this process is at without a claim. */
+  readonly #alone = new Set<string>()
 
   constructor (settings: SharedCoordinatorSettings, how: Pick<LinkSettings, 'redis' | 'timeout' | 'onAvailability'>) {
     this.#seal = new SuccessorSeal(settings)
     this.#commands = new Commands(settings, this.#seal)
-    this.#link = new RedisLink({ ...how, log: settings.log, onBack: () => { this.#publishAgain().catch(() => {}).finally(this.#wakeAll) } })
+    this.#link = new RedisLink({ ...how, log: settings.log, onBack: () => { this.#published.sayAgain().catch(() => {}).finally(this.#wakeUps.wakeAll) } })
+    this.#published = new Published(this.#link)
     this.#ended = new EndedSessions(`tokens:{${this.#seal.nameOf('')}}:ended`, this.#link)
-    this.#messages = new Messages(how.redis, settings.log, this.#ended, (name) => { this.#wakeUps.emit(name) }, this.#wakeAll)
+    this.#messages = new Messages(how.redis, settings.log, this.#ended, this.#wakeUps)
     this.#standings = new Standings(this.#commands, this.#seal, this.#link, this.#messages.ownChannel)
   }
 
@@ -51,11 +54,12 @@ export class RedisSharedCoordinator implements SharedCoordinator {
       const claimer = randomBytes(12).toString('base64url')
       const attempt = new AbortController()
       // From before the question, so that nothing is missed that is said meanwhile.
-      const woken = once(this.#wakeUps, name, attempt).catch(() => {})
+      const woken = this.#wakeUps.of(name, attempt)
       const askedAt = performance.now()
       try {
-        const giveBack = async (mayBeSent: boolean) => await this.#run(this.#commands.release(spendable, claimer, mayBeSent))
-        const answer = await this.#standings.ask(spendable, claimer, giveBack)
+        const late = (mayBeSent: boolean) => { this.#claimedLate(spendable, { claimer, mayBeSent }) }
+        const answer = await this.#standings.ask(spendable, claimer, late)
+        if (answer.status === 'alone') this.#alone.add(name)
         if (answer.status === 'yours') this.#claims.set(name, { claimer, mayBeSent: answer.mayBeSent, safeUntil: askedAt + CLAIMED_MS })
         if (answer.status === 'busy') busyUntil = performance.now() + answer.milliseconds
         // Where Redis is gone meanwhile, somebody may be sending it until then.
@@ -90,10 +94,10 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     const name = this.#seal.nameOf(spendable.id)
     const own = this.#claims.get(name)
     this.#claims.delete(name)
+    this.#alone.delete(name)
     if (own === undefined && 'mayBeSent' in outcome) return true
     const command = await this.#commands.settle(spendable, outcome, own)
-    this.#published.remember(`${name} ${spendable.generation}`, command)
-    return await this.#run(command)
+    return await this.#published.say(`${name} ${spendable.generation}`, { commands: [command], isForGood: 'successor' in outcome }) !== 'ended'
   }
 
   async look (spendable: Spendable): Promise<Standing> {
@@ -102,7 +106,7 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   }
 
   async end (id: string, endsAt: number): Promise<void> {
-    await this.#tell(id, [this.#commands.end(id, endsAt), this.#ended.telling('ended', id)])
+    await this.#published.say(`end ${id}`, { commands: [this.#commands.end(id, endsAt), this.#ended.telling('ended', id)], isForGood: true })
   }
 
   onEnded (listener: (id: string) => void): void {
@@ -110,7 +114,7 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   }
 
   async replace (id: string): Promise<void> {
-    await this.#tell(id, [this.#ended.telling('replaced', id)])
+    await this.#published.say(`replaced ${id}`, { commands: [this.#ended.telling('replaced', id)], isForGood: false })
   }
 
   onReplaced (listener: (id: string) => void): void {
@@ -122,27 +126,10 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     this.#messages.close()
   }
 
-  async #tell (id: string, commands: readonly Command[]): Promise<void> {
-    for (const command of commands) this.#published.remember(`${command.script.name} ${id}`, command)
-    await Promise.all(commands.map((command) => this.#run(command)))
-  }
-
-  /**
-   * What fails is said again where Redis comes back, if it matters by then.
-   *
-   * @returns `false` where the session was ended.
-   */
-  async #run (command: Command): Promise<boolean> {
-    const [status] = await this.#link.run(command).catch(() => [])
-    return String(status) !== 'ended'
-  }
-
-  /** A message may have been missed: all who wait ask again. */
-  readonly #wakeAll = (): void => {
-    for (const name of this.#wakeUps.eventNames()) if (name !== 'error') this.#wakeUps.emit(name) // once() listens for errors, too
-  }
-
-  async #publishAgain (): Promise<void> {
-    for (const command of this.#published.all()) await this.#link.run(command)
+  /** After nobody waited for it any more: who spends without it has it until that is over, and otherwise it is given back. */
+  #claimedLate (spendable: Spendable, claimed: Claimed): void {
+    const name = this.#seal.nameOf(spendable.id)
+    if (this.#alone.has(name)) this.#claims.set(name, { ...claimed, safeUntil: 0 })
+    else this.#link.run(this.#commands.release(spendable, claimed.claimer, claimed.mayBeSent)).catch(() => {}) // it lapses
   }
 }

@@ -13,7 +13,7 @@ import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, ofWish, RefreshFailure } from './failure.ts'
 import type { Pauses } from './pauses.ts'
 import type { About, RefreshEvents } from './refresh-events.ts'
-import type { Sharing } from './sharing.ts'
+import type { OwnTurn, Sharing } from './sharing.ts'
 
 export interface RefreshRequestsSettings {
   readonly tokenService: TokenService
@@ -29,7 +29,7 @@ export interface RefreshRequestsSettings {
 }
 
 /** One refresh. */
-export interface RefreshRequest {
+export interface RefreshRequest extends OwnTurn {
   readonly tokens: RefreshableTokenSet
   readonly wish: TokenWish
   readonly dispatcher: Dispatcher
@@ -51,11 +51,11 @@ export class RefreshRequests {
    * @throws RefreshFailure
    */
   async send (request: RefreshRequest): Promise<TokenSet> {
-    const { tokenService, asking, pauses, sharing, retryAmbiguous, clock } = this.#settings
-    const { tokens, wish, dispatcher } = request
+    const { tokenService, asking, pauses, retryAmbiguous, clock } = this.#settings
+    const { tokens, wish, dispatcher, isOurTurn, mayBeSent } = request
     const askedAt = clock()
     const send = async (wary: Dispatcher) => await tokenService.refresh(tokens, wish, wary)
-    const question = { key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous, risksNothing: pauses.mayBeSpent(tokens.refreshToken), isOurTurn: sharing.turn() }
+    const question = { key: keyOf(tokens, wish), dispatcher, send, retryAmbiguous, risksNothing: mayBeSent || pauses.mayBeSpent(tokens.refreshToken), isOurTurn }
     const answer = await asking.ask(question).catch(classifyFailure)
     const about = { durationSeconds: clock() - askedAt, requests: request.requests() }
     return answer instanceof RefreshFailure ? await this.#salvage(request, answer, about) : await this.#keep(request, answer, about)

@@ -7,10 +7,7 @@ import type { TokenSet } from '../tokens/token-set.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { RefreshFailure } from './failure.ts'
 
-/** Seconds that one refresh may try again, before its last call begins: see `retry.ts`. */
-const PATIENCE = 1
-
-/** Seconds after the beginning of a turn in which its last call begins: then that is over before the turn ends. */
+/** Seconds after the beginning of a turn in which its last call begins, tries again and probes included: see `retry.ts`. */
 const BEGINNING = 2
 
 /** What is shared, by what: without the option `coordinator` this process is the only one, as far as it knows. */
@@ -29,6 +26,14 @@ export interface Turn {
   readonly canWait: boolean
 }
 
+/** A turn of this process. */
+export interface OwnTurn {
+  /** Whether a call may leave in it that was begun at a certain time, in milliseconds of this machine. */
+  readonly isOurTurn: (since: number) => boolean
+  /** Whether another process may have sent the refresh token, and got no answer: then nothing is risked by sending it. */
+  readonly mayBeSent: boolean
+}
+
 /** Refresh tokens are spent in turn with the other processes of the app. */
 export class Sharing {
   /** What the processes have in common; `undefined` where this is the only one. */
@@ -44,41 +49,33 @@ export class Sharing {
   }
 
   /**
-   * Waits for the others.
+   * Waits for the others. A turn of this process goes on until `keep` or `giveUp`.
    *
-   * @returns the successor that one of them has got; `undefined`: it is this process's turn, until `keep` or `giveUp`.
    * @throws RefreshFailure
    */
-  async enter (tokens: RefreshableTokenSet, { arrived, canWait }: Turn): Promise<TokenSet | undefined> {
+  async enter (tokens: RefreshableTokenSet, { arrived, canWait }: Turn): Promise<{ readonly successor: TokenSet } | OwnTurn> {
     const { memory, requestTimeout } = this.#settings
     const shared = this.shared
-    if (shared === undefined) return undefined
+    if (shared === undefined) return { isOurTurn: () => true, mayBeSent: false }
     const spendable = this.#spendable(tokens, arrived)
     for (;;) {
       const claim = await shared.claim(spendable)
       switch (claim.status) {
-        case 'succeeded': return await this.#newest(claim)
+        case 'succeeded': return { successor: await this.#newest(claim) }
         case 'spent': throw new RefreshFailure('spent')
         case 'dead': throw new RefreshFailure('ended', { cause: new Error('another process was told that the refresh token is dead'), wasAsked: false })
         case 'ended':
           memory.end(tokens.sessionId)
           throw new RefreshFailure('loggedOut')
       }
-      const turn = claim.status === 'alone' ? claim.status : await shared.sending(spendable, requestTimeout + PATIENCE)
+      // Before it is told: a process that is stopped meanwhile has less of it.
+      const begun = performance.now()
+      const turn = claim.status === 'alone' ? claim.status : await shared.sending(spendable, requestTimeout + BEGINNING)
       if (turn === 'lost') continue
-      if (turn === 'yours' || !canWait) return undefined
+      if (turn === 'yours' || !canWait) return { isOurTurn: this.#turnFrom(begun), mayBeSent: claim.status === 'yours' && claim.mayBeSent }
       await shared.settle(spendable, { mayBeSent: false })
       throw new RefreshFailure('unavailable', { cause: new Error('the other processes cannot be asked whether they refresh'), wasAsked: false })
     }
-  }
-
-  /** A turn that has just begun: whether a call may leave in it that was begun at a certain time, in milliseconds of this machine. */
-  turn (): (since: number) => boolean {
-    if (this.shared === undefined) return () => true
-    const lastBeginning = performance.now() + BEGINNING * 1000
-    // The deadline of the call, for a process that was stopped meanwhile.
-    const end = lastBeginning + this.#settings.requestTimeout * 1000
-    return (since) => since <= lastBeginning && performance.now() <= end
   }
 
   /** @returns `false` where a logout came first: nobody may have what was issued. */
@@ -128,6 +125,13 @@ export class Sharing {
     if (isNewest || !isRefreshable(tokens)) return tokens
     const next = await this.shared?.look(this.#spendable(tokens, 0))
     return next?.status === 'succeeded' ? await this.#newest(next) : tokens
+  }
+
+  #turnFrom (begun: number): (since: number) => boolean {
+    const lastBeginning = begun + BEGINNING * 1000
+    // The deadline of the call, for a process that was stopped meanwhile.
+    const end = lastBeginning + this.#settings.requestTimeout * 1000
+    return (since) => since <= lastBeginning && performance.now() <= end
   }
 
   #spendable ({ sessionId: id, generation, refreshToken: secret, startedAt }: RefreshableTokenSet, arrived = generation): Spendable {

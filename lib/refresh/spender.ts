@@ -80,13 +80,11 @@ export class Spender {
 
   /** What another process has got for it, or what this one gets. */
   async #takeTurn (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher, turn: Turn): Promise<TokenSet> {
-    try {
-      const known = await this.#settings.sharing.enter(tokens, turn)
-      if (known !== undefined) return known
-    } catch (error) {
+    const entry = await this.#settings.sharing.enter(tokens, turn).catch((error: unknown) => {
       const failure = classifyFailure(error)
       throw failure.class === 'ended' ? this.#settings.pauses.failed(tokens.refreshToken, failure, true) : failure
-    }
-    return await this.#requests.send({ tokens, wish, dispatcher, requests: () => this.#waiting.get(tokens.refreshToken)?.requests ?? 0 })
+    })
+    if ('successor' in entry) return entry.successor
+    return await this.#requests.send({ tokens, wish, dispatcher, ...entry, requests: () => this.#waiting.get(tokens.refreshToken)?.requests ?? 0 })
   }
 }

@@ -19,8 +19,9 @@ export class ReplacedSessions {
     this.#endsAt = new LRUCache({ perf: { now: () => clock() * 1000 }, ttlResolution: 0, max: MOST, ttl: (gracePeriod + MEMORY_SECONDS) * 1000 })
   }
 
+  /** It may be told more than once. */
   add (sessionId: string): void {
-    this.#endsAt.set(sessionId, this.#clock() + this.#gracePeriod)
+    if (!this.#endsAt.has(sessionId)) this.#endsAt.set(sessionId, this.#clock() + this.#gracePeriod)
   }
 
   has (sessionId: string): boolean {

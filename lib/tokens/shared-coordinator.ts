@@ -67,7 +67,7 @@ export interface SharedCoordinator {
   /** Waits while somebody else is at it, and then says what came of it or whose turn it is: as long as a call can take, or longer. */
   claim (spendable: Spendable): Promise<Claim>
   /**
-   * Called before the request leaves, at each attempt: for so many seconds, and two more, nobody else spends it.
+   * Called once in a turn, before a request leaves: for so many seconds, and two more, nobody else spends it.
    *
    * @returns `yours`: it may leave. `lost`: it is no longer this process's turn (it was stopped for a while), and nothing may be
    * sent. `alone`: nobody could be told.
@@ -85,7 +85,7 @@ export interface SharedCoordinator {
   end (id: string, endsAt: number): Promise<void>
   /** Told of each session that has ended in another process; also of one that had before this one was started, or while it was cut off. */
   onEnded (listener: (id: string) => void): void
-  /** The same person has logged in again in the same browser: nobody writes this session any more, and every process is told. */
+  /** The same person has logged in again in the same browser: every process is told, and writes this session no more once it has heard of it. */
   replace (id: string): Promise<void>
   /** Told of each session that was replaced in another process, likewise. */
   onReplaced (listener: (id: string) => void): void

@@ -28,7 +28,7 @@ for (const [which, clientOf] of Object.entries(clients)) {
     const server = await startAuthorizationServer()
     t.teardown(() => server.close())
     const start = async () => await startApp(t, server, {
-      coordinator: redisRefreshCoordinator({ redis: await clientOf(t, redis), timeout: 5 }),
+      coordinator: redisRefreshCoordinator({ redis: await clientOf(t, redis), timeout: 2 }),
       routes: (app) => app.post('/leave', async (request) => { await request.tokens.clear(); return {} })
     })
     const [here, there] = [await start(), await start()]

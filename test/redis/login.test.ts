@@ -24,7 +24,7 @@ async function startOne (t: Test, server: AuthorizationServer, redis: TestRedis,
   const client = connect(t, redis)
   await once(client, 'ready')
   return await startApp(t, server, {
-    coordinator: redisRefreshCoordinator({ redis: client, timeout: 5 }),
+    coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }),
     login: { callbackUri, scope: ['openid', 'offline_access'], onLogin: (_request, _reply, tokens) => { logins.push(tokens.sessionId) } }
   })
 }

@@ -14,7 +14,7 @@ t.test('two processes with one store of sessions refresh each session once, one 
   t.teardown(() => server.close())
   const store = new JsonSessionStore()
   const start = async () => await startApp(t, server, {
-    coordinator: redisRefreshCoordinator({ redis: connect(t, redis), timeout: 5 }),
+    coordinator: redisRefreshCoordinator({ redis: connect(t, redis), timeout: 2 }),
     before: async (app) => {
       await app.register(cookie)
       await app.register(session, { secret: 'a secret of the session, long enough', store, cookie: { secure: false } })

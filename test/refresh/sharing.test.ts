@@ -13,6 +13,8 @@ class Others implements SharedCoordinator {
   turns: Array<'yours' | 'lost' | 'alone'> = []
   standing: Standing = { status: 'newest' }
   mayKeep = true
+  /** What happens before an answer to `sending` is read. */
+  beforeTurn = (): void => {}
   readonly settled: SpendOutcome[] = []
   readonly ended: string[] = []
   looks = 0
@@ -27,6 +29,7 @@ class Others implements SharedCoordinator {
   }
 
   async sending (): Promise<'yours' | 'lost' | 'alone'> {
+    this.beforeTurn()
     return (this.turns.length > 1 ? this.turns.shift() : this.turns[0]) ?? 'yours'
   }
 
@@ -151,6 +154,19 @@ for (const [seconds, what, statuses] of [
   })
 }
 
+t.test('a process that was stopped before it reads that it is its turn sends nothing when that is over', async (t) => {
+  const { login, clock, server, others } = await startShared(t)
+  const browser = await login()
+  clock.now += ages.expired
+  const { now } = performance
+  let stopped = 0
+  t.intercept(performance, 'now', { value: () => now.call(performance) + stopped })
+  others.beforeTurn = () => { stopped += 20_000 }
+  t.equal((await browser.get('/renew')).status, 503)
+  t.equal(server.tokenRequests, 0)
+  t.strictSame(others.settled, [{ mayBeSent: false }], 'it is given back')
+})
+
 t.test('a refresh that fails is told to the others: dead, maybe spent, or not at all', async (t) => {
   const { loginAged, others, server, clock } = await startShared(t)
   for (const [fault, outcome] of [
@@ -205,6 +221,7 @@ t.test('a second login of the same person is told and heard: the session before 
   clock.now += 10
   const { status, setCookies } = await elsewhere.get('/renew')
   t.strictSame([status, setCookies], [200, []])
+  others.tellReplaced(String((await elsewhere.get('/tokens')).json.sessionId))
   clock.now += 20
   t.equal((await elsewhere.get('/token')).status, 401)
 })

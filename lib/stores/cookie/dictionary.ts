@@ -7,7 +7,8 @@ const claims = [
 
 /**
  * What all sessions say: the compression refers to it, in place of saying it again. It is part of the format: what was packed
- * with another one does not open.
+ * with another one opens as something else. Whoever changes it raises the version in `session-text.ts`, and that in
+ * `redis/successor-seal.ts`.
  */
 export const dictionary = Buffer.from([
   '\\":true,\\"\\":false,\\"', 'https://login.microsoftonline.com/', '.auth0.com/', '/realms/', '/oauth2/default', 'https://api.', 'https://graph.microsoft.com', '.example.com',

@@ -64,7 +64,7 @@ export class AppProcess {
       session: { key: sessionKey },
       backchannel: this.#watched(),
       ...redisPort !== undefined && {
-        coordinator: redisRefreshCoordinator({ redis: this.#connect(redisPort), timeout: 5, onAvailability: ({ isAvailable }) => { this.isAlone = !isAvailable } })
+        coordinator: redisRefreshCoordinator({ redis: this.#connect(redisPort), timeout: 2, onAvailability: ({ isAvailable }) => { this.isAlone = !isAvailable } })
       },
       clock
     })

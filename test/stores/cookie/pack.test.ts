@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { deflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { CookieChunks } from '../../../lib/stores/cookie/chunks.ts'
+import { dictionary } from '../../../lib/stores/cookie/dictionary.ts'
 import { pack, unpack } from '../../../lib/stores/cookie/pack.ts'
 import type { TokenSet } from '../../../lib/tokens/token-set.ts'
 
@@ -48,6 +50,10 @@ test('any token set comes out as it went in, JWT or not: 10,000 random ones', as
     return changed.length === 0
   }), { numRuns: 10_000 })
   t.strictSame(changed, [])
+})
+
+test('the dictionary is that of this version of the format', async (t) => {
+  t.equal(createHash('sha256').update(dictionary).digest('hex'), 'c0e3862d0feda34a4b63c05dc4104442fa57c5d442e07681e1694527053971a3', 'where it has changed, raise the versions that it names')
 })
 
 test('what is no packed token set is none, and what would grow beyond all bounds is not inflated', async (t) => {
