@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import fastifyOauth2, { type OAuth2Namespace } from '@fastify/oauth2'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { DiscoveryFailed } from '../errors.ts'
+import { DiscoveryFailed, InvalidParameters } from '../errors.ts'
 import { extraParameters, RESERVED_FOR_LOGIN } from '../tokens/extra-parameters.ts'
 import type { CheckedOptions } from '../options/check.ts'
 import type { DpopAlgorithm } from '../options/schema.ts'
 import type { Provider } from '../provider.ts'
 import { generateDpopKey, thumbprintOf } from '../token-service/dpop.ts'
 import type { JsonWebKey } from '../tokens/token-set.ts'
+import { isScopeToken } from '../tokens/token-wish.ts'
 import { pushError } from './login-error.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -20,8 +21,8 @@ export interface AuthorizationRequestSettings {
 
 /** What one login asks for in place of what the options say. */
 export interface LoginWish {
-  /** In place of `login.scope`. */
-  readonly scope?: readonly string[] | undefined
+  /** In place of `login.scope`; as text, with spaces in between. */
+  readonly scope?: string | readonly string[] | undefined
   /** Beside `login.parameters`, or in place of what those say: `prompt`, `acr_values`, `max_age`, `login_hint`… */
   readonly parameters?: Readonly<Record<string, string>> | undefined
 }
@@ -79,7 +80,8 @@ export async function authorizationRequest (fastify: FastifyInstance, { provider
     }
   }
 
-  return async (request, reply, { scope, parameters: given }) => {
+  return async (request, reply, { scope: asked, parameters: given }) => {
+    const scope = readScope(asked)
     const extra = await extraParameters('login.parameters', login.parameters, request, RESERVED_FOR_LOGIN)
     const own = await extraParameters('the parameters of startLogin()', given, request, RESERVED_FOR_LOGIN)
     const { url, state, codeVerifier } = await begin(oauth2, request, reply)
@@ -103,6 +105,13 @@ export async function authorizationRequest (fastify: FastifyInstance, { provider
       }
     }
   }
+}
+
+/** @throws FST_TOKEN_INVALID_PARAMETERS */
+function readScope (scope: LoginWish['scope']): readonly string[] | undefined {
+  const scopes: unknown = typeof scope === 'string' ? scope.split(' ').filter((token) => token !== '') : scope ?? undefined
+  if (scopes === undefined || (Array.isArray(scopes) && scopes.every(isScopeToken))) return scopes
+  throw new InvalidParameters('the scope of startLogin() must be scope tokens (RFC 6749 §3.3)')
 }
 
 export function asksForIdToken (scope: readonly string[]): boolean {

@@ -43,7 +43,8 @@ function pageOf (request: FastifyRequest, error: FailedLogin, href: string): Pag
   const code = error.providerError === undefined ? error.code : `${error.code}: ${error.providerError}`
   const again = { href, text: 'Log in again' }
   if (mayPass(error)) {
-    return { title: 'Not yet logged in', sentences: ['The identity provider is out of reach at the moment. Nothing is lost: try again in a few seconds.'], code, link: { href: request.url, text: 'Try again' } }
+    // The same address, whatever a proxy has stripped from its path.
+    return { title: 'Not yet logged in', sentences: ['The identity provider is out of reach at the moment. Nothing is lost: try again in a few seconds.'], code, link: { href: request.url.slice(request.url.indexOf('?')), text: 'Try again' } }
   }
   if (error.providerError === 'access_denied') {
     return { title: 'Not logged in', sentences: ['The identity provider says that the login was cancelled, or that access was not granted.'], code, link: again }

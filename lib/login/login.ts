@@ -43,7 +43,7 @@ export async function login (fastify: FastifyInstance, { logins, ...settings }: 
   })
   fastify.get(paths.callback, ownRoute, callback({ provider, login: options, transactions, answerFailure, gracePeriod, requestTimeout, home, wantsDpop: dpop !== undefined }))
   // What is almost the callback has a code in its address, too: whoever answers that must not log it.
-  fastify.head(paths.callback, ownRoute, notFound)
+  fastify.route({ ...ownRoute, method: ['HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'], url: paths.callback, handler: notFound })
   if (paths.callback !== '/') fastify.route({ ...ownRoute, method: ['GET', 'HEAD'], url: `${paths.callback}/*`, handler: notFound })
 }
 

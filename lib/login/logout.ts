@@ -45,13 +45,18 @@ export async function logout (fastify: FastifyInstance, { provider, paths, logou
 
   fastify.get<{ Params: { number: string } }>(`${options.path}/:number`, ownRoute, async (request, reply) => {
     reply.header('cache-control', 'no-store').header('referrer-policy', 'no-referrer')
-    return reply.redirect(tickets.redeem(request, reply, request.params.number) ?? options.postLogoutRedirectUri ?? home, 303)
+    return reply.redirect(tickets.redeem(request, reply, request.params.number) ?? inAscii(options.postLogoutRedirectUri ?? home), 303)
   })
 }
 
 /** Chromium holds a form to the page's `form-action` along all redirects (CSP Level 3 §6.4.1): so this is an answer of its own, which goes on by itself. */
 function goOn (reply: FastifyReply, to: string): FastifyReply {
-  return sendPage(reply.header('refresh', `0; url=${to}`), { title: 'Logged out', sentences: ['You are logged out of this app.'], link: { href: to, text: 'Go on' } })
+  return sendPage(reply.header('refresh', `0; url=${inAscii(to)}`), { title: 'Logged out', sentences: ['You are logged out of this app.'], link: { href: to, text: 'Go on' } })
+}
+
+/** As a header can hold it (RFC 3987 §3.1). */
+function inAscii (address: string): string {
+  return address.replace(/[^\x21-\x7E]+/g, encodeURIComponent)
 }
 
 /** Browsers say where a POST comes from: Sec-Fetch-Site, or Origin where they are older. `trustProxy` decides what the own host is. */

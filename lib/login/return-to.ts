@@ -3,7 +3,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib'
 /** Of what is kept of it, in the cookie of a login. */
 const MAX_CHARACTERS = 1000
 
-/** No Cookie header lets anything longer through. */
+/** No address that a browser asks for is longer. */
 const MAX_INFLATED_BYTES = 65_536
 
 /**
@@ -13,7 +13,7 @@ const MAX_INFLATED_BYTES = 65_536
 export function packReturnTo (path: string): string {
   const deflated = deflateRawSync(path).toString('base64url')
   const shorter = deflated.length < path.length ? deflated : path
-  if (shorter.length <= MAX_CHARACTERS) return shorter
+  if (shorter.length <= MAX_CHARACTERS && Buffer.byteLength(path) <= MAX_INFLATED_BYTES) return shorter
   const { pathname } = new URL(path, 'http://local.invalid')
   return pathname.length < path.length ? packReturnTo(pathname) : '/'
 }

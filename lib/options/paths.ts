@@ -25,7 +25,8 @@ export function pathsOf ({ login, logout }: PathOptions, given: string): Paths {
   const route = prefix + callback
   const strippedPrefix = pathname.endsWith(route) ? pathname.slice(0, -route.length || undefined) : ''
   return {
-    callback,
+    // Fastify compares what a path means, and not how it is written.
+    callback: decodeURI(callback),
     strippedPrefix,
     login: login && strippedPrefix + prefix + login.startRedirectPath,
     logout: strippedPrefix + prefix + (logout?.path ?? '')
@@ -50,6 +51,8 @@ export function pathProblem (options: PathOptions, { prefix: given = '' }: Surro
   const { login, logout } = options
   if (!login) return undefined
   const { pathname } = new URL(login.callbackUri)
+  if (!isRoutable(login.callbackPath ?? pathname)) return 'login.callbackUri and login.callbackPath: the path is a route, so it holds no escaped /, ?, # or %, and only what decodes as UTF-8'
+  if (logout?.path === '/') return 'logout.path must be longer than /: the address below it leads on to the provider'
   if (login.callbackPath === undefined && !pathname.startsWith(`${prefix}/`)) {
     return `login.callbackUri has the path ${pathname}, and all routes of this context begin with ${prefix}: nobody would come to the callback. ` +
       `Give the callback a path below ${prefix}, here and at the provider; register the plugin outside of the prefix; or, behind a proxy that strips it, give the route in login.callbackPath`
@@ -58,6 +61,14 @@ export function pathProblem (options: PathOptions, { prefix: given = '' }: Surro
   return new Set(routes).size < routes.length
     ? 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ: each is a route'
     : undefined
+}
+
+function isRoutable (path: string): boolean {
+  try {
+    return !/[/?#%]/.test(decodeURIComponent(path.replaceAll('/', '')))
+  } catch {
+    return false
+  }
 }
 
 /** As Fastify puts it before a path. */

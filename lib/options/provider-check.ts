@@ -12,6 +12,7 @@ export function providerProblem (options: Options): string | undefined {
   if (bad !== -1) return `allowInsecureRequests.${bad} must be an origin of plain http, such as http://keycloak:8080`
   const insecure = insecureOption(options)
   if (insecure !== undefined) return `${insecure} must be an absolute https URL (plain http only on loopback). For any other, list its origin in allowInsecureRequests`
+  if (login?.callbackUri.includes('#')) return 'login.callbackUri must have no fragment (RFC 6749 §3.1.2)'
   if (issuer?.includes('/.well-known/')) {
     return `issuer is the address of its metadata, and not its name: give ${issuer.replace(/\/\.well-known\/[^/]*/, '')}, from which the address is made`
   }

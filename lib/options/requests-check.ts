@@ -1,6 +1,6 @@
 import { RESERVED, RESERVED_FOR_LOGIN, RESERVED_HEADERS } from '../tokens/extra-parameters.ts'
 import type { Options } from './schema.ts'
-import { isResource } from '../tokens/token-wish.ts'
+import { isResource, isScopeToken } from '../tokens/token-wish.ts'
 
 /**
  * What is wrong with the options that say what requests to the provider ask for, and with what.
@@ -11,6 +11,7 @@ export function requestsProblem ({ clients, login, parameters = {}, headers = {}
   for (const resource of [login?.resource ?? []].flat()) {
     if (!isResource(resource)) return `login.resource ${RESOURCE}`
   }
+  if (!login?.scope.every(isScopeToken) && login !== undefined) return `login.scope ${SCOPE}`
   for (const [name, client] of Object.entries(clients)) {
     const problem = clientProblem(client, taken.includes(name))
     if (problem !== undefined) return `clients.${name}${problem}`
@@ -22,13 +23,15 @@ export function requestsProblem ({ clients, login, parameters = {}, headers = {}
   return isHeaders(headers) ? undefined : 'headers must be names and values that HTTP takes'
 }
 
+const SCOPE = 'must be scope tokens, each by itself (RFC 6749 §3.3)'
 const RESOURCE = 'must be an absolute URI without a fragment'
 const RESERVED_PROBLEM = 'is set by this plugin itself'
 
-function clientProblem ({ clientId, clientSecret, clientAuthentication, resource, parameters }: Options['clients'][string], isTaken: boolean): string | undefined {
+function clientProblem ({ clientId, clientSecret, clientAuthentication, scope = [], resource, parameters }: Options['clients'][string], isTaken: boolean): string | undefined {
   if (isTaken) return ': another registration has a client of that name'
   const ways = [clientSecret, clientAuthentication].filter((way) => way !== undefined).length
   if (ways !== (clientId === undefined ? 0 : 1)) return ': clientId comes with one of clientSecret and clientAuthentication, and these with it'
+  if (!scope.every(isScopeToken)) return `.scope ${SCOPE}`
   if (resource !== undefined && !isResource(resource)) return `.resource ${RESOURCE}`
   const reserved = reservedName('.parameters', parameters, RESERVED)
   return reserved && `${reserved} ${RESERVED_PROBLEM}`

@@ -138,7 +138,7 @@ function atMost (limit: number, schema: TNumber) {
 }
 
 function path (options: { default?: string, description: string }) {
-  return Type.String({ ...options, pattern: '^/' })
+  return Type.Refine(Type.String(options), (value) => /^\/(?![/\\])[^?#]*$/.test(value), () => 'must be a path: one slash first, no query and no fragment')
 }
 
 /** Extra parameters of a request; what is reserved is refused in `requests-check.ts`. */

@@ -39,6 +39,6 @@ const ENDPOINTS = ['token_endpoint', 'authorization_endpoint', 'revocation_endpo
 export function insecureEndpoint (metadata: { readonly mtls_endpoint_aliases?: Readonly<Record<string, unknown>> | undefined }, isSecure: (url: string) => boolean): { path: string, url: string } | undefined {
   const aliases = Object.entries<unknown>(metadata.mtls_endpoint_aliases ?? {})
   const endpoints = [...Object.entries<unknown>(metadata), ...aliases.map(([name, url]) => [`mtls_endpoint_aliases.${name}`, url] as const)]
-  const insecure = endpoints.find(([path, url]) => ENDPOINTS.includes(path.replace('mtls_endpoint_aliases.', '')) && url !== undefined && !isSecure(String(url)))
+  const insecure = endpoints.find(([path, url]) => ENDPOINTS.includes(path.replace('mtls_endpoint_aliases.', '')) && url !== undefined && !(typeof url === 'string' && isSecure(url)))
   return insecure && { path: insecure[0], url: String(insecure[1]) }
 }

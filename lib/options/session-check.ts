@@ -1,3 +1,4 @@
+import { stringifySetCookie } from 'cookie'
 import type { Options } from './schema.ts'
 import type { Surroundings } from './surroundings.ts'
 
@@ -48,8 +49,18 @@ export function cookieProblem (options: Options): string | undefined {
   if (prefixed && (cookie.domain !== undefined || cookie.path !== '/' || !secure)) {
     return 'session.cookie: a __Host- cookie has no domain, the path / and secure. Give session.cookieName a name without __Host-, or leave these out'
   }
+  if (!isAttributes(cookie)) return 'session.cookie: domain is a host name, and path begins with / and holds no semicolon'
   if (/^__secure-/i.test(cookieName ?? '') && !secure) return 'session.cookieName: a __Secure- cookie needs secure'
   if (cookie.sameSite === 'none' && !secure) return 'session.cookie.sameSite: none needs secure'
   if (cookie.partitioned && !secure) return 'session.cookie.partitioned needs secure'
   return undefined
+}
+
+/** Whether a browser is told so, and goes by it. */
+function isAttributes ({ domain, path }: Options['session']['cookie']): boolean {
+  try {
+    return path.startsWith('/') && stringifySetCookie('name', 'value', { path, ...(domain !== undefined && { domain }) }) !== ''
+  } catch {
+    return false
+  }
 }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { InvalidOptions } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
 import { pack, unpack } from '../stores/cookie/pack.ts'
 import type { ReplacedSessions } from '../stores/replaced-sessions.ts'
@@ -44,6 +45,7 @@ export class Sharing {
     this.#settings = settings
     const { session, memory, replaced, coordinator: create } = settings
     this.shared = create?.({ ...settings, ...session })
+    if (create !== undefined && typeof this.shared?.claim !== 'function') throw new InvalidOptions('coordinator must be a function that gives a coordinator at once, such as redisRefreshCoordinator({ redis })')
     this.shared?.onEnded((sessionId) => { memory.end(sessionId) })
     this.shared?.onReplaced((sessionId) => { replaced.add(sessionId) })
   }

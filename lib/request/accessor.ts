@@ -46,7 +46,7 @@ export class Accessor implements Tokens {
   }
 
   async save (response: TokenResponse | OAuth2Token, { dpopKey, ...parameters }: SaveParameters = {}): Promise<TokenSet> {
-    return await this.session(parameters).save('token' in response ? response.token : response, dpopKey)
+    return await this.session(parameters).save(typeof response === 'object' && response !== null && 'token' in response ? response.token : response, dpopKey ?? undefined)
   }
 
   async dpopProof ({ htm, htu, accessToken, nonce, ...parameters }: DpopProofParameters): Promise<string> {
@@ -74,7 +74,7 @@ export class Accessor implements Tokens {
 
   session ({ provider: name, context }: SessionParameters): SessionTokens {
     const provider = name === undefined ? this.#providers.values().next().value : this.#providers.get(name)
-    if (provider === undefined) throw new UnknownProvider(name ?? 'default', [...this.#providers.keys()].join(', '))
+    if (provider === undefined) throw new UnknownProvider(String(name ?? 'default'), [...this.#providers.keys()].join(', '))
     const sessions = this.#sessions.get(provider.name) ?? []
     this.#sessions.set(provider.name, sessions)
     const known = sessions.find((entry) => entry.context === context || entry.session.ignoresContext)

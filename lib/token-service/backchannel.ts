@@ -1,4 +1,4 @@
-import { Agent, DecoratorHandler, type Dispatcher, request } from 'undici'
+import { Agent, Client, DecoratorHandler, type Dispatcher, Pool, request } from 'undici'
 import { hasCode, InvalidOptions } from '../errors.ts'
 import { isDispatcher } from '../options/check.ts'
 import type { Options } from '../options/schema.ts'
@@ -58,6 +58,9 @@ export function createBackchannel (options: Options['backchannel'], mutualTls: C
   if (mutualTls && !certificate && options === undefined) throw new InvalidOptions('tlsClientAuth needs { cert, key }, or a backchannel of the app that presents them')
   const merged = { connections: CONNECTIONS, ...TIMEOUTS, ...options }
   try {
+    // An Agent hands these on to pools, and those to clients, when it is first asked: so they are tried.
+    if ((merged.pipelining ?? 1) < 0) throw new Error('invalid pipelining')
+    for (const Taker of [Pool, Client]) new Taker('http://127.0.0.1', merged).destroy().catch(() => {})
     return certificate === undefined ? new Agent(merged) : new CertificateAgent(certificate, merged)
   } catch (error) {
     if (hasCode(error)) throw error

@@ -60,18 +60,23 @@ async function judged ({ issuer, allowInsecureRequests }: DiscoverySettings, res
   const { status, headers } = response
   const body = readAnswer({ status, headers, body: await response.json().catch(() => undefined) }, [])
   if (body === undefined) throw new Error(`status ${status}, and no JSON object`)
-  const document = withoutEmpty(body)
+  const document = withoutOddLists(withoutEmpty(body))
   const expected = issuerNamedBy(issuer)
   if (document.issuer === undefined) throw new Error('the document names no issuer')
   if (document.issuer !== issuer && document.issuer !== expected) {
     throw new Error(`the document names the issuer ${String(document.issuer)}; give that as the option issuer if it is the right one`)
   }
-  if (document.token_endpoint === undefined) throw new Error('the document has no token_endpoint')
+  if (typeof document.token_endpoint !== 'string') throw new Error('the document has no token_endpoint')
   const metadata = await oauth.processDiscoveryResponse(new URL(document.issuer), Response.json(document))
   const isSecure = issuer.startsWith('https:') ? isEncryptedUrl : isSecureUrl
   const insecure = insecureEndpoint(metadata, (url) => isSecure(url, allowInsecureRequests))
   if (insecure === undefined) return metadata
   throw new Error(`${insecure.path} is not an https URL: ${insecure.url}. Have the provider name its public addresses, or list that origin in allowInsecureRequests`)
+}
+
+/** Without what should be a list, and is none. */
+function withoutOddLists (document: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(document).filter(([name, value]) => !/_(methods|values|types|modes)_supported$|^scopes_supported$/.test(name) || Array.isArray(value)))
 }
 
 function isPassing (error: unknown): boolean {

@@ -14,13 +14,25 @@ const SHORTEST = 8
 
 const MASK = '***'
 
-/** What in a request is or may be secret: credentials of the client and of the user, in every form that they are sent in. */
+/** What in a request is or may be secret: credentials of the client and of the user, in every form that they are sent in, or come back in. */
 export function secretsOf ({ headers, body }: BackchannelRequest): string[] {
   const form = body instanceof URLSearchParams ? [...body] : []
   const credentials = form.filter(([name]) => CREDENTIALS.has(name)).map(([, value]) => value)
   const others = form.filter(([name]) => !PUBLIC.has(name) && !CREDENTIALS.has(name)).map(([, value]) => value)
   const sent = Object.entries(headers).filter(([name]) => !PUBLIC_HEADERS.has(name.toLowerCase())).flatMap(([, value]) => [value, ...value.split(' ')])
-  return [...credentials, ...sent.flatMap(basicSecret), ...[...others, ...sent].filter(({ length }) => length >= SHORTEST)].filter((secret) => secret !== '')
+  const secrets = [...credentials, ...sent.flatMap(basicSecret), ...[...others, ...sent].filter(({ length }) => length >= SHORTEST)]
+  return [...new Set(secrets.flatMap(formsOf))].filter((secret) => secret !== '')
+}
+
+/** A text as it is, in a form, in an address, in JSON and in base64; and each of them as it is logged. */
+function formsOf (text: string): string[] {
+  const bytes = Buffer.from(text)
+  const forms = [text, new URLSearchParams({ _: text }).toString().slice(2), encodeURIComponent(bytes.toString()), JSON.stringify(text).slice(1, -1), bytes.toString('base64'), bytes.toString('base64url')]
+  return [...forms, ...forms.map(inOneLine)]
+}
+
+function inOneLine (text: string): string {
+  return text.replace(/[\p{C}\p{Z}]+/gu, ' ').trim()
 }
 
 /** The client secret in the credentials of RFC 6749 §2.3.1, as it is and as it is sent. */
@@ -31,16 +43,15 @@ function basicSecret (credentials: string): string[] {
 
 /** A text that may be logged: printable, cut, and without what is or looks like a secret. */
 export function masked (text: string, secrets: readonly string[], most: number): string {
-  const printable = text.replace(/[\p{C}\p{Z}]+/gu, ' ').trim()
   const longestFirst = [...secrets].sort((one, other) => other.length - one.length)
-  const known = longestFirst.reduce((rest, secret) => rest.replaceAll(secret, MASK), printable)
+  const known = longestFirst.reduce((rest, secret) => rest.replaceAll(secret, MASK), inOneLine(text))
   const unknown = known.replace(/\beyJ[\w-]*(?:\.[\w-]*)*/g, MASK).replace(/[\w+/=~-]{16,}/g, (word) => isRandom(word) ? MASK : word)
   return unknown.length > most ? `${unknown.slice(0, most)}…` : unknown
 }
 
 /** Whether nobody need know this: it is one of these secrets, holds one, or looks like one itself. */
 export function isSecret (text: string, secrets: readonly string[]): boolean {
-  return secrets.some((secret) => text === secret || (secret.length >= 2 * SHORTEST && text.includes(secret))) || masked(text, [], text.length) !== text
+  return secrets.some((secret) => text === secret || (secret.length >= SHORTEST && text.includes(secret))) || masked(text, [], text.length) !== text
 }
 
 /** Words have no digits, or are short. */

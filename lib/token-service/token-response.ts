@@ -103,6 +103,7 @@ function readDescription ({ error, error_description: description = error }: Rec
 function readRetryAfter (headers: Headers): number | undefined {
   const header = headers.get('retry-after')
   if (header === null) return undefined
-  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000
+  // Date.parse takes 12.5 for a day in December.
+  const seconds = /[a-z]/i.test(header) ? (Date.parse(header) - Date.now()) / 1000 : Number.parseFloat(header)
   return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined
 }

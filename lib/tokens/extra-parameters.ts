@@ -10,7 +10,7 @@ export const RESERVED: ReadonlySet<string> = new Set([
 ])
 
 /** The same of headers. */
-export const RESERVED_HEADERS: ReadonlySet<string> = new Set(['accept', 'authorization', 'content-length', 'content-type', 'dpop', 'host', 'transfer-encoding'])
+export const RESERVED_HEADERS: ReadonlySet<string> = new Set(['accept', 'authorization', 'content-length', 'content-type', 'dpop', 'expect', 'host', 'keep-alive', 'transfer-encoding', 'upgrade'])
 
 /** An authorization request has options for these, too. */
 export const RESERVED_FOR_LOGIN: ReadonlySet<string> = new Set([...RESERVED, 'scope', 'resource'])

@@ -20,8 +20,8 @@ export interface Dropped {
  * Mends what services say in other words than the standard: members that are `null` or empty are none, a list of scopes is
  * a scope, a lifetime may be text. What makes no sense at all is left out, since it says nothing against the tokens.
  */
-export function readTokenAnswer (answer: object): { answer: TokenAnswer, dropped: Dropped[] } {
-  const filled: Record<string, unknown> = Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null && value !== undefined && value !== ''))
+export function readTokenAnswer (answer: unknown): { answer: TokenAnswer, dropped: Dropped[] } {
+  const filled: Record<string, unknown> = Object.fromEntries(Object.entries(isRecord(answer) ? answer : {}).filter(([, value]) => value !== null && value !== undefined && value !== ''))
   const { expires_in: expiresIn, scope, refresh_token: refreshToken, id_token: idToken, ...others } = filled
   const read = {
     expires_in: lifetimeOf(expiresIn),
@@ -47,7 +47,7 @@ export function isRefreshToken (refreshToken: string): boolean {
 }
 
 function lifetimeOf (expiresIn: unknown): number | undefined {
-  const seconds = typeof expiresIn === 'string' ? Number.parseFloat(expiresIn) : expiresIn
+  const seconds = typeof expiresIn === 'string' && !/^\s*0x/i.test(expiresIn) ? Number.parseFloat(expiresIn) : expiresIn
   return typeof seconds === 'number' && Number.isFinite(seconds) ? Math.max(0, seconds) : undefined
 }
 

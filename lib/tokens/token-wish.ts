@@ -37,6 +37,10 @@ function isScope (scope: unknown): scope is string {
   return typeof scope === 'string' && /^[\x20\x21\x23-\x5B\x5D-\x7E]*$/.test(scope)
 }
 
+export function isScopeToken (scope: unknown): scope is string {
+  return isScope(scope) && /^\S+$/.test(scope)
+}
+
 /** The parameters of a request for it, where it has any. */
 export function askedFor ({ resource, scope }: { readonly [Member in keyof TokenWish]: TokenWish[Member] | undefined }): Record<string, string> {
   return { ...(resource && { resource }), ...(scope && { scope }) }

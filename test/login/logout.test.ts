@@ -349,6 +349,16 @@ test('F41 request.tokens.clear() and revoke() end a session once, too', async (t
   t.equal(server.revocations, 0)
 })
 
+test('F38 a logout leads to an address that is written in any script', async (t) => {
+  const { browser } = await loggedIn(t, { logout: { path: '/выход', postLogoutRedirectUri: 'http://127.0.0.1:3000/пока мир' } })
+  const answer = await browser.post(encodeURI('/выход'))
+  t.equal(answer.status, 200)
+  const address = /^0; url=(\S+)$/.exec(answer.headers.get('refresh') ?? '')?.[1] ?? ''
+  t.match(address, /^\/%D0%B2%D1%8B%D1%85%D0%BE%D0%B4\//)
+  t.equal((await browser.get(address)).status, 303)
+  t.equal((await browser.get(address)).headers.get('location'), encodeURI('http://127.0.0.1:3000/пока мир'), 'for the second time')
+})
+
 test('F26 with logout: false there is none', async (t) => {
   const { browser } = await loggedIn(t, { logout: false })
   t.equal((await browser.post('/auth/logout')).status, 404)

@@ -37,6 +37,7 @@ test('F23 in a prefix, and behind a proxy that strips one, the browser is told w
     ['/bff', '/bff/auth/callback', undefined, '/bff/auth/callback', '/bff/auth/inner/login', '/'],
     ['', '/app/auth/callback', '/auth/callback', '/auth/callback', '/app/auth/inner/login', '/app/'],
     ['/bff', '/app/bff/back', '/back', '/bff/back', '/app/bff/auth/inner/login', '/app/'],
+    ['', '/auth/r%C3%BCck%20weg', undefined, '/auth/r%C3%BCck%20weg', '/auth/inner/login', '/'],
     ['/bff', '/elsewhere', '/back', '/bff/back', '/bff/auth/inner/login', '/']
   ] as const) {
     const { server, browser } = await startBehind(t, prefix || '/', { callbackUri: `http://127.0.0.1:3000${path}`, scope: ['openid'], ...callbackPath && { callbackPath } })

@@ -17,6 +17,8 @@ function sendToLogin (app: FastifyInstance): void {
 test('reply.startLogin() sends a browser to the provider and back to the page that it asked for', async (t) => {
   const { browser, server } = await startLoginApp(t, {
     routes: (app) => {
+      app.get('/text', async (_request, reply) => await reply.startLogin({ scope: ' openid  payments' }))
+      for (const [path, scope] of [['/odd', ['a b']], ['/none', null], ['/number', 5]]) app.get(String(path), async (_request, reply) => await Reflect.apply(reply.startLogin, reply, [{ scope }]))
       app.get('/step-up', async (_request, reply) => await reply.startLogin({ scope: ['openid', 'payments'], parameters: { acr_values: 'mfa', prompt: 'login' } }))
       app.post('/begin', async (_request, reply) => await reply.startLogin())
       app.get('/away', async (_request, reply) => await reply.startLogin({ returnTo: '//evil.example' }))
@@ -27,6 +29,10 @@ test('reply.startLogin() sends a browser to the provider and back to the page th
   const answer = await browser.get(await authorize(url))
   t.match([answer.status, answer.headers.get('location')], [303, '/step-up?amount=7'])
   t.match(server.whoHas(String((await browser.get('/token')).json.token)), { scope: 'openid payments' })
+
+  t.equal((await startLogin(browser, '/text')).searchParams.get('scope'), 'openid payments', 'as text, too')
+  t.equal((await startLogin(browser, '/none')).searchParams.get('scope'), 'openid offline_access orders')
+  for (const path of ['/odd', '/number']) t.match((await browser.get(path)).json, { code: 'FST_TOKEN_INVALID_PARAMETERS' }, path)
 
   const begun = await browser.send('POST', '/begin', {})
   t.equal(begun.status, 303)

@@ -90,6 +90,11 @@ test('F33 a returnTo is followed up to 1,000 characters once deflated, else its 
   }
 })
 
+test('F33 a returnTo of the app that no browser could ask for ends on /', async (t) => {
+  const { browser } = await startLoginApp(t, { routes: (app) => { app.get('/far', async (_request, reply) => await reply.startLogin({ returnTo: `/${'a'.repeat(66_000)}` })) } })
+  t.equal((await logIn(browser, '/far')).headers.get('location'), '/')
+})
+
 test('F33 the cookie of a login is one that every browser keeps, with a long returnTo and a key of DPoP in it', async (t) => {
   const { browser } = await startLoginApp(t, { server: { dpop: true }, dpop: { alg: 'ES512' } })
   await startLogin(browser, `/auth/login?returnTo=/${randomBytes(499).toString('hex')}`)

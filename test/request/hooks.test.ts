@@ -250,12 +250,16 @@ for (const given of ['token', 'response'] as const) {
 
 test('R8 what cannot be a token is not saved', async (t) => {
   const server = await startServer(t)
-  const { app } = await startApp(t, server)
+  const { app } = await startApp(t, server, { routes: (app) => app.post('/any', async (request) => { await Reflect.apply(request.tokens.save, request.tokens, [request.body]) }) })
   for (const payload of [{}, { access_token: '', token_type: 'bearer' }, { access_token: 'x' }, { access_token: 'x', token_type: 'mac' }, { access_token: 7, token_type: 'bearer' }]) {
     const answer = await app.inject({ method: 'POST', url: '/save', payload })
     t.equal(answer.statusCode, 502, JSON.stringify(payload))
     t.match(answer.json(), { code: 'FST_TOKEN_SERVICE_BAD_RESPONSE' })
     t.same(answer.cookies, [])
+  }
+  for (const payload of ['null', '"x"', '5', '[]', '{"token":null}', '{"token":5}']) {
+    const answer = await app.inject({ method: 'POST', url: '/any', headers: json, payload })
+    t.match([answer.statusCode, answer.json().code], [502, 'FST_TOKEN_SERVICE_BAD_RESPONSE'], payload)
   }
   const saved = await app.inject({ method: 'POST', url: '/save', payload: { access_token: 'x', token_type: 'bEARER', expires_in: '300', unknown: 1 } })
   t.equal(saved.statusCode, 200)

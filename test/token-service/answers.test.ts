@@ -4,7 +4,8 @@ import type { Fault } from '../support/authorization-server/fault-queue.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { ages, startScenario } from '../support/scenario.ts'
 import { clientSecret, first, tokenServiceBench } from '../support/token-service-bench.ts'
-import { secretsOf } from '../../lib/token-service/secrets.ts'
+import { clientSecretPost } from '../../lib/index.ts'
+import { masked, secretsOf } from '../../lib/token-service/secrets.ts'
 import { AnswerError } from '../../lib/token-service/token-response.ts'
 
 /** The members of a warning that something was left out. */
@@ -218,6 +219,16 @@ test('F56 what the app adds to a request is masked, too, and all credentials of 
   for (const secret of [...Object.values(secrets), 'p w', 'p%20w', 'the-proof']) t.ok(known.includes(secret), secret)
   for (const word of ['web-client', 'authorization_code', 'application/json', '']) t.notOk(known.includes(word), word)
   t.strictSame(secretsOf({ method: 'GET', headers: {} }), [])
+})
+
+test('F56 a secret is masked in each form in which it comes back', async (t) => {
+  for (const clientSecret of ['correct horse & battery', 'say "hi"\tto  me', 'hunter2', 'Tr0ub4dor&3']) {
+    const secrets = secretsOf({ method: 'POST', headers: {}, body: new URLSearchParams({ client_secret: clientSecret }) })
+    const forms = [clientSecret, new URLSearchParams({ client_secret: clientSecret }).toString(), encodeURIComponent(clientSecret), JSON.stringify(clientSecret), Buffer.from(clientSecret).toString('base64')]
+    for (const form of forms) t.match(masked(`cannot parse ${form}`, secrets, 300), /^cannot parse (client_secret=|")?\*\*\*"?$/, form)
+  }
+  const { failure } = await tokenServiceBench(t, { clientAuthentication: clientSecretPost('Tr0ub4dor&3') })
+  t.match(await failure(faults.oauthError('bad_secret:Tr0ub4dor&3')), { error: undefined, message: 'status 400' }, 'F53 nor is an error told that holds it')
 })
 
 test('F56 no answer to a browser holds what the provider has described', async (t) => {

@@ -56,6 +56,8 @@ test('R55 metadata that cannot be used fails the boot, naming the issuer and the
     ...['token_endpoint', 'authorization_endpoint', 'revocation_endpoint', 'end_session_endpoint'].map((name): [string, Record<string, unknown>, RegExp] =>
       [`R1 with a plain http ${name}`, { [name]: 'http://idp.example.com/x' }, new RegExp(`${name} is not an https URL`)]),
     ['R1 with a plain http alias for mutual TLS', { mtls_endpoint_aliases: { token_endpoint: 'http://idp.example.com/x' } }, /mtls_endpoint_aliases\.token_endpoint is not an https URL/],
+    ['with a list for a token_endpoint', { token_endpoint: [`${issuer}/token`] }, /the document has no token_endpoint/],
+    ['with a list for another endpoint', { revocation_endpoint: [`${issuer}/revoke`] }, /revocation_endpoint is not an https URL/],
     ['with an endpoint that is no URL', { token_endpoint: '/token' }, /token_endpoint is not an https URL/]
   ]
   for (const [title, metadata, says] of cases) {
@@ -63,6 +65,15 @@ test('R55 metadata that cannot be used fails the boot, naming the issuer and the
     const error = await bootProblem(t, server)
     t.match(error, { code: 'FST_TOKEN_DISCOVERY_FAILED', statusCode: 500, message: says, cause: Error }, title)
     t.match(error, { message: `The metadata of the issuer ${issuer} could not be had` }, title)
+  }
+})
+
+test('F22 lists that are none are left out of the metadata, and the app boots', async (t) => {
+  const server = await start(t)
+  for (const odd of [{}, 5, true, 'S256', null]) {
+    server.settings.metadata = { token_endpoint_auth_methods_supported: odd, code_challenge_methods_supported: odd, scopes_supported: odd, dpop_signing_alg_values_supported: odd }
+    const { login } = await startApp(t, server)
+    t.equal((await (await login()).get('/token')).status, 200)
   }
 })
 

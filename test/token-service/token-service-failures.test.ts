@@ -88,6 +88,8 @@ test('R18 Retry-After is seconds or a date, and the caller is told of it', async
   const secondsOf = async (after: string): Promise<number | undefined> => classifyFailure(await failure(faults.retryAfter(503, after))).retryAfter
   t.equal(await secondsOf('7'), 7)
   t.equal(await secondsOf('0'), 0)
+  t.equal(await secondsOf('12.5'), 12.5, 'and no day in December')
+  t.equal(await secondsOf('-5'), 0)
   const later = await secondsOf(new Date(Date.now() + 100_000).toUTCString()) ?? 0
   t.ok(later > 0 && later <= 100)
   t.equal(await secondsOf(new Date(0).toUTCString()), 0, 'a date that is over')
