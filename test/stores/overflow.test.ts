@@ -10,7 +10,7 @@ const apis = ['a', 'b', 'c', 'd', 'e'].map((name) => `https://${name}.example.co
 
 /** Tokens of 900 characters that nothing makes smaller: a session has room for its refresh token and three others. */
 const tokenBytes = 675
-const session = { key: sessionKey, maxCookieBytes: 5400 }
+const session = { key: sessionKey, maxCookieBytes: 5800 }
 
 async function start (t: Test, server: AuthorizationServer, options: TestAppOptions = {}) {
   return await startApp(t, server, {
