@@ -49,10 +49,10 @@ export function withPathsOfItsOwn (given: Record<string, unknown>): Record<strin
 export function pathProblem (options: PathOptions, { prefix: given = '' }: Surroundings): string | undefined {
   const prefix = withoutSlash(given)
   const { login, logout } = options
+  if (logout?.path === '/') return 'logout.path must be longer than /: the address below it leads on to the provider'
   if (!login) return undefined
   const { pathname } = new URL(login.callbackUri)
   if (!isRoutable(login.callbackPath ?? pathname)) return 'login.callbackUri and login.callbackPath: the path is a route, so it holds no escaped /, ?, # or %, and only what decodes as UTF-8'
-  if (logout?.path === '/') return 'logout.path must be longer than /: the address below it leads on to the provider'
   if (login.callbackPath === undefined && !pathname.startsWith(`${prefix}/`)) {
     return `login.callbackUri has the path ${pathname}, and all routes of this context begin with ${prefix}: nobody would come to the callback. ` +
       `Give the callback a path below ${prefix}, here and at the provider; register the plugin outside of the prefix; or, behind a proxy that strips it, give the route in login.callbackPath`

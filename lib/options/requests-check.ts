@@ -11,7 +11,7 @@ export function requestsProblem ({ clients, login, parameters = {}, headers = {}
   for (const resource of [login?.resource ?? []].flat()) {
     if (!isResource(resource)) return `login.resource ${RESOURCE}`
   }
-  if (!login?.scope.every(isScopeToken) && login !== undefined) return `login.scope ${SCOPE}`
+  if (login !== undefined && !login.scope.every(isScopeToken)) return `login.scope ${SCOPE}`
   for (const [name, client] of Object.entries(clients)) {
     const problem = clientProblem(client, taken.includes(name))
     if (problem !== undefined) return `clients.${name}${problem}`

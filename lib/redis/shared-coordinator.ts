@@ -59,11 +59,13 @@ export class RedisSharedCoordinator implements SharedCoordinator {
       try {
         const late = (mayBeSent: boolean) => { this.#claimedLate(spendable, { claimer, mayBeSent }) }
         const answer = await this.#standings.ask(spendable, claimer, late)
-        if (answer.status === 'alone') this.#alone.add(name)
         if (answer.status === 'yours') this.#claims.set(name, { claimer, mayBeSent: answer.mayBeSent, safeUntil: askedAt + CLAIMED_MS })
         if (answer.status === 'busy') busyUntil = performance.now() + answer.milliseconds
         // Where Redis is gone meanwhile, somebody may be sending it until then.
-        else if (answer.status !== 'newest' && (answer.status !== 'alone' || performance.now() >= busyUntil)) return answer
+        else if (answer.status !== 'newest' && (answer.status !== 'alone' || performance.now() >= busyUntil)) {
+          if (answer.status === 'alone') this.#alone.add(name)
+          return answer
+        }
         await Promise.race([woken, pause(Math.min(busyUntil - performance.now() + 1, POLL_MS), undefined, attempt)])
       } finally {
         attempt.abort()

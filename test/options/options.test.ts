@@ -49,6 +49,7 @@ const shapes: Wrong[] = [
   ...['//login', '/\\login', '/login?x=1', '/login#x', 'login'].map((path) => ({ title: `a route at ${path}`, options: { ...base, login: { ...login, startRedirectPath: path } }, says: 'login.startRedirectPath must be a path: one slash first, no query and no fragment' })),
   { title: 'a callbackPath with a query', options: { ...base, login: { ...login, callbackPath: '/x?y' } }, says: 'login.callbackPath must be a path' },
   { title: 'a logout at /', options: { ...base, login, logout: { path: '/' } }, says: 'logout.path must be longer than /' },
+  { title: 'a logout at / without a login', options: { ...base, logout: { path: '/' } }, says: 'logout.path must be longer than /' },
   ...['/a%2fb', '/a%3Fb', '/100%25', '/%ff'].map((path) => ({ title: `F23 a callback at ${path}`, options: { ...base, login: { ...login, callbackUri: `https://app.example.com${path}` } }, says: 'the path is a route, so it holds no escaped' })),
   { title: 'a callbackUri with a fragment', options: { ...base, login: { ...login, callbackUri: 'https://app.example.com/auth/callback#x' } }, says: 'login.callbackUri must have no fragment' },
   ...['openid profile', 'a"b', 'ключ'].map((scope) => ({ title: `a login for the scope ${scope}`, options: { ...base, login: { ...login, scope: [scope] } }, says: 'login.scope must be scope tokens, each by itself' })),

@@ -59,6 +59,7 @@ test('F9 F10 a scope, a lifetime and a refresh token of strange types cost no to
     [{ expires_in: [300] }, { expiresAt: undefined }, 'expires_in'],
     [{ expires_in: true }, { expiresAt: undefined }, 'expires_in'],
     [{ expires_in: 'soon' }, { expiresAt: undefined }, 'expires_in'],
+    [{ expires_in: '0x10' }, { expiresAt: undefined }, 'expires_in'],
     [{ expires_in: null, refresh_token: null, id_token: null }, {}],
     [{ unknown: [null, { deep: 1 }] }, {}]
   ]
