@@ -14,7 +14,7 @@ export interface RedisSubscriber {
   connect (): Promise<void>
   subscribe (...channels: string[]): Promise<unknown>
   on (event: 'ready', listener: () => void): unknown
-  on (event: 'message', listener: (channel: string, message: string) => void): unknown
+  on (event: 'messageBuffer', listener: (channel: Buffer, message: Buffer) => void): unknown
   on (event: 'error', listener: (error: Error) => void): unknown
   disconnect (): void
 }

@@ -14,7 +14,7 @@ export class Messages {
     const subscriber = redis.duplicate()
     this.#subscriber = subscriber
     subscriber.on('error', (error) => { log.debug({ err: error }, 'The connection that hears messages of Redis failed; it comes back by itself') })
-    subscriber.on('message', (channel, message) => channel === ended.name ? ended.hear(message) : wake(message))
+    subscriber.on('messageBuffer', (channel, message) => String(channel) === ended.name ? ended.hear(String(message)) : wake(message))
     // What was said before it listens, again perhaps, was missed.
     subscriber.on('ready', () => {
       subscriber.subscribe(this.ownChannel, ended.name).then(() => {

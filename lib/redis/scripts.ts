@@ -82,14 +82,17 @@ redis.call('HSET', state, 'lapses', now + tonumber(ARGV[2]), 'sent', 1)
 return {'yours'}
 `)
 
-/** Keeps a successor, whoever has it; a logout wins. */
+/** Keeps a successor, whoever has it; a logout wins. Who waits is told the newest itself, and need not ask again. */
 export const succeed = script('succeed', `
 local claim, generation, token, sealed, ttl, stateTtl, message = unpack(ARGV)
 if redis.call('HEXISTS', state, 'ended') == 1 then return {'ended'} end
 redis.call('SET', KEYS[2], sealed, 'PX', ttl)
 redis.call('HDEL', state, 'dead', 'deadUntil')
 local newest = tonumber(redis.call('HGET', state, 'generation'))
-if not newest or newest < tonumber(generation) then redis.call('HSET', state, 'generation', generation, 'token', token) end
+if not newest or newest < tonumber(generation) then
+  redis.call('HSET', state, 'generation', generation, 'token', token)
+  message = message .. ' ' .. generation .. '\\n' .. string.match(sealed, '\\n(.*)$')
+end
 if redis.call('HGET', state, 'claim') == claim then redis.call('HDEL', state, 'claim', 'lapses', 'sent') end
 keep(stateTtl)
 wake(message)

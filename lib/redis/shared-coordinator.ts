@@ -66,7 +66,9 @@ export class RedisSharedCoordinator implements SharedCoordinator {
           if (answer.status === 'alone') this.#alone.add(name)
           return answer
         }
-        await Promise.race([woken, pause(Math.min(busyUntil - performance.now() + 1, POLL_MS), undefined, attempt)])
+        const told = await Promise.race([woken, pause(Math.min(busyUntil - performance.now() + 1, POLL_MS), undefined, attempt)])
+        const successor = told && await this.#standings.told(spendable, told)
+        if (successor !== undefined) return successor
       } finally {
         attempt.abort()
       }

@@ -2,6 +2,7 @@ import type { Spendable, Standing } from '../tokens/shared-coordinator.ts'
 import type { Commands } from './commands.ts'
 import type { RedisLink, Reply } from './link.ts'
 import type { SuccessorSeal } from './successor-seal.ts'
+import type { ToldSuccessor } from './wake-ups.ts'
 
 /** What Redis says to a claim. */
 export type Answer =
@@ -37,6 +38,12 @@ export class Standings {
       return { status: 'alone' }
     }
     return await this.#answerOf(reply, spendable)
+  }
+
+  /** What was told to all who wait, if it is what has come of this; `undefined`: it has to be asked for. */
+  async told ({ secret, generation }: Spendable, { generation: newest, sealed }: ToldSuccessor): Promise<Standing & { status: 'succeeded' } | undefined> {
+    const content = newest === generation + 1 ? await this.#seal.open(secret, sealed) : undefined
+    return content && { status: 'succeeded', content, isNewest: true }
   }
 
   async #answerOf ([status, detail, newest]: Reply, { secret, generation }: Spendable): Promise<Answer> {

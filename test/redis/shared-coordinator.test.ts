@@ -72,6 +72,37 @@ t.test('of three processes that ask at once, one gets its turn, and the others w
   t.match(others, [{ status: 'succeeded', content: Buffer.from('tokens 1'), isNewest: true }, { status: 'succeeded' }])
 })
 
+t.test('who waits asks once, and is told the newest itself: not what is older, nor what another refresh token has brought', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const [one, two, three] = [await join(t, redis), await join(t, redis), await join(t, redis)]
+  const questions = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await one.redis.info('commandstats'))?.[1])
+  const isWaited = async () => { while (await one.redis.hget(await keyOf(one.redis, '}'), 'waiting') === null); }
+  for (const process of [one, two, three]) await process.claim(spendable(0, { id: 'warm' })).then(() => process.settle(spendable(0, { id: 'warm' }), { mayBeSent: false }))
+  await one.redis.flushdb()
+  await one.claim(spendable(3))
+  const before = await questions()
+  const told = two.claim(spendable(3))
+  await isWaited()
+  await one.settle(spendable(3), successor(4))
+  t.strictSame(await told, { status: 'succeeded', content: Buffer.from('tokens 4'), isNewest: true })
+  t.equal(await questions() - before, 2, 'its own question, and what was settled')
+
+  await one.claim(spendable(4))
+  const [other, older] = [two.claim(spendable(4, { secret: 'of another copy' })), three.claim(spendable(2))]
+  t.strictSame(await older, { status: 'spent' })
+  await isWaited()
+  await one.settle(spendable(4), successor(5))
+  t.equal((await other).status, 'yours', 'nothing has come of it, and it opens nothing of what has come of the other')
+
+  await one.redis.flushdb()
+  const same = { secret: 'that does not rotate' }
+  await one.claim(spendable(3, same))
+  const newer = two.claim(spendable(5, same))
+  await isWaited()
+  await one.settle(spendable(3, same), successor(4, same.secret))
+  t.equal((await newer).status, 'yours', 'the newest that an emptied Redis knows is older than what it has')
+})
+
 t.test('those who wait are told as soon as somebody gives up, and the next one has its turn', { skip }, async (t) => {
   const redis = await startRedis(t)
   const [one, two, three] = [await join(t, redis), await join(t, redis), await join(t, redis)]
@@ -222,8 +253,9 @@ t.test('a message that is no name wakes nobody, and breaks nothing', { skip }, a
   await one.claim(spendable(0))
   const asked = two.claim(spendable(0))
   let channels: unknown[] = []
+  const name = /\{(.*)\}/.exec(await keyOf(one.redis, '}'))?.[1]
   while (channels.length < 2) channels = await one.redis.call('PUBSUB', 'CHANNELS', 'tokens:process:*') as unknown[]
-  for (const channel of channels) for (const message of ['error', 'newListener', '']) await one.redis.publish(String(channel), message)
+  for (const channel of channels) for (const message of ['error', 'newListener', '', '\n', `${name} 1\n`, `${name} 1\nnothing that opens`, `${name} x\n`]) await one.redis.publish(String(channel), message)
   await one.settle(spendable(0), successor(1))
   t.match(await asked, { status: 'succeeded' })
 })
