@@ -1,5 +1,6 @@
 import type { SharedCoordinatorSettings, Spendable, SpendOutcome, Successor } from '../tokens/shared-coordinator.ts'
-import { claim, end, release, type Script, sending, succeed } from './scripts.ts'
+import type { Script } from './script.ts'
+import { claim, end, release, sending, succeed } from './scripts.ts'
 import type { SuccessorSeal } from './successor-seal.ts'
 
 /** What Redis is told or asked. All but a claim may run once more: what is newer in Redis stays. */

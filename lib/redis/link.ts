@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { tell } from '../tokens/events.ts'
 import type { RedisClient } from './client.ts'
 import type { Command } from './commands.ts'
-import type { Script } from './scripts.ts'
+import type { Script } from './script.ts'
 
 /** Whether Redis answers: told when that changes. */
 export interface AvailabilityEvent {

@@ -1,11 +1,4 @@
-import { createHash } from 'node:crypto'
-
-/** What Redis does in one step (EVAL), on keys of one slot. */
-export interface Script {
-  readonly name: string
-  readonly text: string
-  readonly sha: string
-}
+import { type Script, script } from './script.ts'
 
 /** What waits for an answer of Redis gives up before this mark lapses; it is taken over at once when it does. */
 export const CLAIMED_MS = 3000
@@ -36,7 +29,7 @@ end
 `
 
 /** Who has spent it, or whose turn it is. Without a claim of its own, it only looks. */
-export const claim = script('claim', `
+export const claim = onState('claim', `
 local generation, mine, claim, grace, ttl, channel = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local known, fields = {}, redis.call('HGETALL', state)
 for i = 1, #fields, 2 do known[fields[i]] = fields[i + 1] end
@@ -76,14 +69,14 @@ return {'yours', known.sent and 1 or 0}
 `)
 
 /** From now on the request may be on its way. */
-export const sending = script('sending', `
+export const sending = onState('sending', `
 if redis.call('HGET', state, 'claim') ~= ARGV[1] then return {'lost'} end
 redis.call('HSET', state, 'lapses', now + tonumber(ARGV[2]), 'sent', 1)
 return {'yours'}
 `)
 
 /** Keeps a successor, whoever has it; a logout wins. Who waits is told the newest itself, and need not ask again. */
-export const succeed = script('succeed', `
+export const succeed = onState('succeed', `
 local claim, generation, token, sealed, ttl, stateTtl, message = unpack(ARGV)
 if redis.call('HEXISTS', state, 'ended') == 1 then return {'ended'} end
 redis.call('SET', KEYS[2], sealed, 'PX', ttl)
@@ -100,7 +93,7 @@ return {'kept'}
 `)
 
 /** Gives a claim back without a successor. */
-export const release = script('release', `
+export const release = onState('release', `
 local claim, mayBeSent, dead, ttl, message = unpack(ARGV)
 if redis.call('HEXISTS', state, 'ended') == 1 then return {'ended'} end
 if dead ~= '' then redis.call('HSET', state, 'dead', dead, 'deadUntil', now + ${DEAD_MS}) end
@@ -114,7 +107,7 @@ return {'released'}
 `)
 
 /** A logout: what is left of the session says so. */
-export const end = script('end', `
+export const end = onState('end', `
 local ttl, message = unpack(ARGV)
 if redis.call('HEXISTS', state, 'ended') == 1 then return {'known'} end
 wake(message)
@@ -125,18 +118,17 @@ return {'ended'}
 `)
 
 /** Tells all processes what became of a session, and those that do not hear it now later. */
-export const tell = script('tell', `
+export const tell = onState('tell', `
 redis.call('XADD', state, 'MAXLEN', '~', ARGV[1], '*', ARGV[2], ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[2] .. ' ' .. ARGV[3])
 return {'told'}
 `)
 
 /** A page of what `tell` has told, from a moment on. */
-export const recent = script('recent', `
+export const recent = onState('recent', `
 return redis.call('XRANGE', state, '(' .. ARGV[1], '+', 'COUNT', ARGV[2])
 `)
 
-function script (name: string, body: string): Script {
-  const text = preamble + body
-  return { name, text, sha: createHash('sha1').update(text).digest('hex') }
+function onState (name: string, body: string): Script {
+  return script(name, preamble + body)
 }
