@@ -30,8 +30,11 @@ export const ServiceBadResponse = createError<[problem: string, options?: ErrorO
 /** The store failed to read or to write; a failed read is never a logout. */
 export const StoreFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_STORE_FAILED', 'The token store failed to %s. See the cause; the session is not ended by this.', 503)
 
+/** Sessions are asked for without a request, and the store in force cannot find them so. */
+export const NoDirectory = createError<[options?: ErrorOptions]>('FST_TOKEN_STORE_NO_DIRECTORY', 'The token store in force finds sessions by their requests only. For app.tokenSessions keep them on Redis (tokenStore: redisTokenStore({ redis }) of the entry point /redis), or give your own store a directory: see docs/server-side-sessions.md.', 500)
+
 /** The sealed session does not fit into the cookies it may take. */
-export const SessionTooLarge = createError<[size: number, limit: number, parts: string, options?: ErrorOptions]>('FST_TOKEN_SESSION_TOO_LARGE', 'The session would take %d bytes of cookies, and session.maxCookieBytes allows %d. It holds: %s. Ask the provider for smaller tokens (fewer scopes, groups or roles), or keep them on the server: register @fastify/session, or app.decorate(\'tokenStore\', store).', 500)
+export const SessionTooLarge = createError<[size: number, limit: number, parts: string, options?: ErrorOptions]>('FST_TOKEN_SESSION_TOO_LARGE', 'The session would take %d bytes of cookies, and session.maxCookieBytes allows %d. It holds: %s. Ask the provider for smaller tokens (fewer scopes, groups or roles), or keep them on the server: register @fastify/session, or give tokenStore: redisTokenStore({ redis }).', 500)
 
 /** The headers are sent, so the cookie of a new session can no longer be. */
 export const HeadersSent = createError<[options?: ErrorOptions]>('FST_TOKEN_HEADERS_SENT', 'The response headers are sent already, so a changed session could not reach the browser. Ask for the token before replying, or use a store on the server.', 500)

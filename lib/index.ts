@@ -12,8 +12,9 @@ import { buildProvider, registryOf } from './provider.ts'
 import { checkRoutes } from './request/check-routes.ts'
 import { decorateRequests } from './request/decorate-requests.ts'
 import { refreshTokens, requireAccessToken } from './request/hooks.ts'
+import { decorateTokenSessions } from './request/token-sessions.ts'
 import { hasServerSession } from './stores/own-store.ts'
-import { hasStoreOfApp } from './stores/store-registry.ts'
+import { decoratedBy } from './stores/store-registry.ts'
 import { clientAssertion, clientSecretJwt, privateKeyJwt } from './token-service/client-assertion.ts'
 import { clientSecretBasic, clientSecretPost, none, tlsClientAuth } from './token-service/client-authentication.ts'
 
@@ -25,7 +26,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     session: hasServerSession(fastify),
     secureSession: fastify.hasDecorator('encodeSecureSession'),
     onRequest: (name) => fastify.hasRequestDecorator(name),
-    tokenStore: hasStoreOfApp(fastify, registry),
+    tokenStore: decoratedBy(fastify, registry),
     names: [...providers.keys()],
     clients: [...clients.keys()]
   })
@@ -33,6 +34,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
 
   if (providers.size === 1) {
     decorateRequests(fastify, providers)
+    decorateTokenSessions(fastify, providers)
     decorateClients(fastify, clients)
     checkRoutes(fastify, providers, options.refresh)
     fastify.decorate('refreshTokens', refreshTokens)
@@ -82,11 +84,13 @@ export type { UnauthenticatedError } from './errors.ts'
 export type { StartLoginParameters } from './login/start-login.ts'
 export type { ClientDpopProofParameters, ClientTokenParameters } from './cached-tokens/client-tokens.ts'
 export type { AccessTokenParameters, DpopProofParameters, OAuth2Token, SaveParameters, SessionParameters, TokenParameters, Tokens } from './request/tokens.ts'
+export type { TokenSession, TokenSessions, TokenSessionsParameters } from './request/token-sessions.ts'
 export type { TokenExchange } from './tokens/token-exchange.ts'
 export type { TokenWish } from './tokens/token-wish.ts'
 
 // What is stored, and where.
-export type { StoreContext, TokenStore } from './stores/token-store.ts'
+export type { SessionDirectory, StoreContext, TokenStore } from './tokens/token-store.ts'
+export type { SessionQuery } from './tokens/session-query.ts'
 export type { TokenResponse } from './tokens/from-response.ts'
 export type { AccessToken, JsonWebKey, TokenSet } from './tokens/token-set.ts'
 

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import { ClientTokens } from './cached-tokens/client-tokens.ts'
 import { Exchanger } from './cached-tokens/exchanger.ts'
 import { TokenCache } from './cached-tokens/token-cache.ts'
+import { UnknownProvider } from './errors.ts'
 import type { CheckedOptions } from './options/check.ts'
 import { pathsOf } from './options/paths.ts'
 import { Asking } from './refresh/asking.ts'
@@ -17,7 +18,7 @@ import { Spender } from './refresh/spender.ts'
 import { Overflow } from './stores/overflow.ts'
 import { ReplacedSessions } from './stores/replaced-sessions.ts'
 import { decorateTokenStore, type StoreRegistry, storeRegistry } from './stores/store-registry.ts'
-import type { TokenStore } from './stores/token-store.ts'
+import type { TokenStore } from './tokens/token-store.ts'
 import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } from './token-service/client-authentication.ts'
 import { decorateBackchannel, forProbes } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
@@ -71,6 +72,17 @@ export function registryOf (fastify: FastifyInstance): Registry {
 }
 
 /**
+ * One of several; without a name, the first.
+ *
+ * @throws FST_TOKEN_UNKNOWN_PROVIDER
+ */
+export function providerNamed (providers: ReadonlyMap<string, Provider>, name: string | undefined): Provider {
+  const provider = name === undefined ? providers.values().next().value : providers.get(name)
+  if (provider === undefined) throw new UnknownProvider(String(name ?? 'default'), [...providers.keys()].join(', '))
+  return provider
+}
+
+/**
  * Builds all that serves one provider, and the clients that its options declare, and enters them into the registry.
  *
  * @throws FST_TOKEN_INVALID_OPTIONS, FST_TOKEN_DISCOVERY_FAILED
@@ -100,8 +112,8 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const sharing = new Sharing({ ...options, memory: coordinator, replaced, log })
   const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
-  // An encapsulated context may have an HTTP client of its own; otherwise it is the provider's.
-  const { backchannel } = fastify
+  // An encapsulated context may have an HTTP client, and a store, of its own; otherwise they are the provider's.
+  const { backchannel, tokenStore } = fastify
   const backchannelFor = (own: Dispatcher) => (server: FastifyInstance) => server.backchannel === backchannel ? own : server.backchannel
   const store = registry.stores.get(name)
 
@@ -133,7 +145,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     refresher: new Refresher(coordinator, spender, events, options),
     exchanger: new Exchanger(tokenService, coordinator, asking, cache),
     overflow: new Overflow(clock, log),
-    storeFor: ({ tokenStore }) => tokenStore === registry.store ? store ?? tokenStore : tokenStore,
+    storeFor: (server) => server.tokenStore === tokenStore ? store ?? tokenStore : server.tokenStore,
     backchannelFor: backchannelFor(dispatcher)
   }
   registry.providers.set(name, provider)

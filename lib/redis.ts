@@ -1,11 +1,17 @@
 import { InvalidOptions } from './errors.ts'
 import type { RedisClient } from './redis/client.ts'
 import type { AvailabilityEvent } from './redis/link.ts'
+import { makeRedisTokenStore } from './redis/redis-token-store.ts'
 import { RedisSharedCoordinator } from './redis/shared-coordinator.ts'
+import { storeByProvider } from './stores/store-by-provider.ts'
 import type { SharedCoordinatorFactory } from './tokens/shared-coordinator.ts'
+import type { TokenStore, TokenStoreFactory } from './tokens/token-store.ts'
 
 /** Seconds: a claim lapses a second later. */
 const LONGEST_TIMEOUT = 2
+
+/** Seconds: nobody waits longer for a session. */
+const LONGEST_WAIT = 10
 
 /** How the processes of an app share what they know of refresh tokens. */
 export interface RedisRefreshCoordinatorOptions {
@@ -34,6 +40,42 @@ export function redisRefreshCoordinator ({ redis, timeout = 0.25, onAvailability
   return (settings) => new RedisSharedCoordinator(settings, { redis, timeout, onAvailability })
 }
 
-export type { AvailabilityEvent, RedisClient, SharedCoordinatorFactory }
+/** Where sessions are kept on Redis. */
+export interface RedisTokenStoreOptions {
+  /** A client of ioredis, as for `redisRefreshCoordinator`; it may be the same. */
+  readonly redis: RedisClient
+  /** Seconds that an answer of Redis is waited for, ten at most; then the request is answered 503. Default: 1. */
+  readonly timeout?: number
+  /** Told when Redis no longer answers, and when it does again. */
+  readonly onAvailability?: (event: AvailabilityEvent) => unknown
+}
+
+/**
+ * Keeps sessions on Redis, sealed, and a random id in the cookie: for the option `tokenStore`, or `app.decorate('tokenStore', …)` before
+ * the plugin is registered. Sessions can be of any size, be refreshed after the headers are sent, and be read and ended without a
+ * request (`app.tokenSessions`). It costs one command per request that asks for a token. See docs/server-side-sessions.md.
+ *
+ * @throws FST_TOKEN_INVALID_OPTIONS
+ * @example
+ * await app.register(tokenManagement, {
+ *   ...options,
+ *   tokenStore: redisTokenStore({ redis: app.redis }),
+ *   coordinator: redisRefreshCoordinator({ redis: app.redis })
+ * })
+ */
+export function redisTokenStore ({ redis, timeout = 1, onAvailability }: RedisTokenStoreOptions): TokenStoreFactory & TokenStore {
+  if (!(timeout > 0 && timeout <= LONGEST_WAIT)) throw new InvalidOptions(`redisTokenStore: timeout must be more than 0 and at most ${LONGEST_WAIT} seconds`)
+  const stores = new Map<string, TokenStore>()
+  const make: TokenStoreFactory = (settings) => {
+    const store = makeRedisTokenStore(settings, { redis, timeout, onAvailability })
+    stores.set(settings.name, store)
+    return store
+  }
+  // Decorated as `app.tokenStore`, it is the stores that it has made.
+  return Object.assign(make, storeByProvider(stores))
+}
+
+export type { AvailabilityEvent, RedisClient, SharedCoordinatorFactory, TokenStoreFactory }
 export type { RedisSubscriber } from './redis/client.ts'
 export type { SharedCoordinator, SharedCoordinatorSettings } from './tokens/shared-coordinator.ts'
+export type { MadeTokenStore, TokenStoreSettings } from './tokens/token-store.ts'

@@ -3,7 +3,7 @@ import type { Rule } from './testing/rule.ts'
 import { rules } from './testing/rules.ts'
 import { failureRule } from './testing/session-rules.ts'
 import { StoreApp } from './testing/visitor.ts'
-import type { TokenStore } from './stores/token-store.ts'
+import type { TokenStore } from './tokens/token-store.ts'
 import { isRecord } from './tokens/record.ts'
 
 /** What runs tests: the `t` of node:test or of tap, or an object with the `test` of another runner. */

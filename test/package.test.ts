@@ -20,10 +20,10 @@ const publicNames = {
     clientAssertion clientSecretBasic clientSecretJwt clientSecretPost none privateKeyJwt tlsClientAuth
     AccessToken AccessTokenParameters AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientTokenParameters
     Current DpopProofParameters EditableRequest FailureClass JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
-    RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionEndedEvent SessionEndReason SessionParameters StartLoginParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
-    TokenResponse Tokens TokenSet TokenStore TokenWish UnauthenticatedError`,
-  redis: `AvailabilityEvent RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber SharedCoordinator
-    SharedCoordinatorFactory SharedCoordinatorSettings`,
+    RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
+    TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError`,
+  redis: `AvailabilityEvent MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
+    SharedCoordinatorFactory SharedCoordinatorSettings TokenStoreFactory TokenStoreSettings`,
   testing: 'ConformanceOptions TestRunner tokenStoreConformance'
 }
 

@@ -3,12 +3,18 @@ import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/requ
 import type { StartLoginParameters } from '../lib/login/start-login.ts'
 import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/cached-tokens/client-tokens.ts'
 import type { refreshTokens, requireAccessToken } from '../lib/request/hooks.ts'
-import type { TokenStore } from '../lib/stores/token-store.ts'
+import type { TokenSessions } from '../lib/request/token-sessions.ts'
+import type { TokenStore } from '../lib/tokens/token-store.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The token store in force: the app's own, or the session cookie. */
     readonly tokenStore: TokenStore
+    /**
+     * The sessions of the app, where there is no request: for jobs, for an admin's list, and to end them from anywhere. With a token store
+     * that can find them: `redisTokenStore`, or your own with a `directory`. See docs/server-side-sessions.md.
+     */
+    readonly tokenSessions: TokenSessions
     /** The HTTP client to the token service in force: the app's own, or the plugin's pool. */
     readonly backchannel: Dispatcher
     /**

@@ -128,6 +128,8 @@ export interface TokenManagementOptions {
   gracePeriod?: Options['gracePeriod']
   /** What the processes of an app share, so that a refresh token is spent once by all of them together: `redisRefreshCoordinator({ redis })` of the entry point `/redis`; see docs/scaling.md. It needs `session.key`. Default: each process knows only what it does itself. */
   coordinator?: Options['coordinator']
+  /** Keeps the sessions elsewhere than in the cookie, which then holds a random id: `redisTokenStore({ redis })` of the entry point `/redis`; see docs/server-side-sessions.md. It needs `session.key`. Or decorate it as `app.tokenStore`, as a store of your own (docs/custom-store.md). Default: @fastify/session, where that is registered before; else the cookie. */
+  tokenStore?: Options['tokenStore']
   /** Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session. Default: `false`. */
   retryAmbiguous?: Options['retryAmbiguous']
   /** The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it. */
@@ -176,7 +178,7 @@ export interface TokenManagementOptions {
   onRefreshed?: Options['onRefreshed']
   /** Told after each refresh that failed: the class of the failure, and whether it ended the session. */
   onRefreshFailed?: Options['onRefreshFailed']
-  /** Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired` (seen when it comes back after `session.absoluteDuration`). */
+  /** Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, `ended` from elsewhere by `app.tokenSessions`, or `expired` (seen when it comes back after `session.absoluteDuration`). */
   onSessionEnded?: Options['onSessionEnded']
   /** Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean. */
   onRefreshTokenReused?: Options['onRefreshTokenReused']

@@ -7,6 +7,7 @@ import type { ExtraParameters } from '../tokens/extra-parameters.ts'
 import type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from '../tokens/outgoing-request.ts'
 import type { SharedCoordinatorFactory } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
+import type { TokenStoreFactory } from '../tokens/token-store.ts'
 
 /*
  * The options: one schema, and the only place with defaults. The table in the README and `types/options.ts` are written
@@ -111,6 +112,7 @@ export const OptionsSchema = Type.Object({
   refresh: Type.Union([Type.Literal('onRequest'), Type.Literal('preHandler'), Type.Literal('manual')], { default: 'onRequest', description: 'When tokens are refreshed for the whole app, as the first registration says; `manual`: where `app.refreshTokens` is put on a route, or a token is asked for.' }),
   gracePeriod: seconds({ default: 30, description: 'How long the successor of a spent refresh token is remembered after its cookie has come back.' }),
   coordinator: Type.Optional(callback<SharedCoordinatorFactory>({ description: 'What the processes of an app share, so that a refresh token is spent once by all of them together: `redisRefreshCoordinator({ redis })` of the entry point `/redis`; see docs/scaling.md. It needs `session.key`. Default: each process knows only what it does itself.' })),
+  tokenStore: Type.Optional(callback<TokenStoreFactory>({ description: 'Keeps the sessions elsewhere than in the cookie, which then holds a random id: `redisTokenStore({ redis })` of the entry point `/redis`; see docs/server-side-sessions.md. It needs `session.key`. Or decorate it as `app.tokenStore`, as a store of your own (docs/custom-store.md). Default: @fastify/session, where that is registered before; else the cookie.' })),
   retryAmbiguous: Type.Boolean({ default: false, description: 'Send a refresh again whose answer was lost. Only for a token service that takes a refresh token twice within a grace period: others revoke the session.' }),
   defaultExpiresIn: Type.Optional(seconds({ description: 'The lifetime of an access token where neither the answer nor the token says. Without it, such a token is used until an API refuses it.' })),
   backchannel: Type.Optional(Type.Union([
@@ -123,7 +125,7 @@ export const OptionsSchema = Type.Object({
   logout: Type.Optional(Logout),
   onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
   onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
-  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, or `expired` (seen when it comes back after `session.absoluteDuration`).' })),
+  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, `ended` from elsewhere by `app.tokenSessions`, or `expired` (seen when it comes back after `session.absoluteDuration`).' })),
   onRefreshTokenReused: Type.Optional(callback<(event: RefreshTokenReusedEvent) => unknown>({ description: 'Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean.' })),
   clock: callback<() => number>({ default: () => () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
 }, { additionalProperties: false })

@@ -5,14 +5,15 @@ import type { Surroundings } from './surroundings.ts'
 const HOW_TO_MAKE_ONE = '32 random bytes, from node -e "console.log(crypto.randomBytes(32).toString(\'base64\'))"'
 
 /** What is wrong with the keys that seal sessions. */
-export function keyProblem ({ session: { key }, login, logout, coordinator }: Options, { session, tokenStore }: Surroundings): string | undefined {
+export function keyProblem ({ session: { key }, login, logout, coordinator, tokenStore }: Options, { session, tokenStore: decorated }: Surroundings): string | undefined {
   if (key === undefined) {
     const use = [
+      (tokenStore !== undefined || decorated === 'factory') && ' with a tokenStore that is made for it, to seal what that keeps',
       coordinator && ' with coordinator, to seal what the processes share',
       login && ' with login, to seal what a browser holds of a login that is under way',
       logout && ' with logout, to seal where the browser goes next'
     ].find(Boolean)
-    const hasStore = session || tokenStore
+    const hasStore = session || decorated === 'store'
     if (hasStore && !use) return undefined
     return `session.key is required${hasStore ? use : ''}: ${HOW_TO_MAKE_ONE}`
   }

@@ -6,8 +6,8 @@ export interface Surroundings {
   readonly session: boolean
   /** @fastify/secure-session is registered: the tokens can end with its session. */
   readonly secureSession: boolean
-  /** The app has decorated a `tokenStore`. */
-  readonly tokenStore: boolean
+  /** What the app has decorated as `tokenStore`. */
+  readonly tokenStore: 'nobody' | 'store' | 'factory'
   /** Whether requests have something of this name. */
   readonly onRequest: (name: string) => boolean
   /** The names of earlier registrations. */

@@ -1,11 +1,11 @@
 import type { SharedCoordinatorSettings, Spendable, SpendOutcome, Successor } from '../tokens/shared-coordinator.ts'
-import type { Script } from './script.ts'
+import type { PlainCommand, Script } from './script.ts'
 import { claim, end, release, sending, succeed } from './scripts.ts'
 import type { SuccessorSeal } from './successor-seal.ts'
 
 /** What Redis is told or asked. All but a claim may run once more: what is newer in Redis stays. */
 export interface Command {
-  readonly script: Script
+  readonly script: Script | PlainCommand
   readonly keys: readonly string[]
   readonly values: ReadonlyArray<string | number | Buffer>
 }

@@ -1,4 +1,4 @@
-import { script } from './script.ts'
+import { type PlainCommand, script } from './script.ts'
 
 /*
  * What is indexed under one name, in one slot of a Cluster: a hash of sealed entries by the names of their sessions, and a sorted
@@ -27,7 +27,7 @@ end
 return {'added'}
 `)
 
-export const find = script('index-find', 'return redis.call(\'HVALS\', KEYS[1])')
+export const find: PlainCommand = { name: 'HVALS' }
 
 export const remove = script('index-remove', `${preamble}
 drop(ARGV)

@@ -2,7 +2,6 @@ import type { FastifyBaseLogger } from 'fastify'
 import { tell } from '../tokens/events.ts'
 import type { RedisClient } from './client.ts'
 import type { Command } from './commands.ts'
-import type { Script } from './script.ts'
 
 /** Whether Redis answers: told when that changes. */
 export interface AvailabilityEvent {
@@ -17,8 +16,10 @@ export interface LinkSettings {
   readonly timeout: number
   readonly log: FastifyBaseLogger
   readonly onAvailability?: ((event: AvailabilityEvent) => unknown) | undefined
+  /** What this means for the app, in the log. */
+  readonly saying: { readonly lost: string, readonly back: string }
   /** Called when Redis answers again, or another one in its place. */
-  readonly onBack: () => void
+  readonly onBack?: () => void
 }
 
 /** Seconds between two tries while Redis does not answer: in between nobody waits for it. */
@@ -30,11 +31,11 @@ const DOWN = ['reconnecting', 'close', 'end', 'disconnecting']
 /** The parts of an answer. */
 export type Reply = readonly unknown[]
 
-/** Runs scripts on a Redis that may be slow or gone: nobody waits for it longer than `timeout`. */
+/** Runs scripts and commands on a Redis that may be slow or gone: nobody waits for it longer than `timeout`. */
 export class RedisLink {
   readonly #settings: LinkSettings
   /** While there is no answer: when it was last tried, and what Redis refuses though it answers (it is full, say). */
-  #trouble: { triedAt: number, readonly refused: Script | undefined } | undefined
+  #trouble: { triedAt: number, readonly refused: Command['script'] | undefined } | undefined
 
   constructor (settings: LinkSettings) {
     this.#settings = settings
@@ -88,34 +89,36 @@ export class RedisLink {
     if (this.#trouble !== undefined) this.#trouble.triedAt = now
   }
 
-  #failed (script: Script | undefined, cause: unknown): void {
+  #failed (script: Command['script'] | undefined, cause: unknown): void {
     if (this.#trouble !== undefined) return
     const { name = 'Error', message = String(cause) } = cause instanceof Error ? cause : {}
     this.#trouble = { triedAt: performance.now(), refused: name === 'ReplyError' ? script : undefined }
     // Not the error itself, which holds the command with all that was in it.
     const error = new Error(message)
-    const { log, onAvailability } = this.#settings
-    log.warn({ err: error }, 'Redis cannot be asked: this process refreshes on its own, late, until it answers again. See docs/scaling.md')
+    const { log, saying, onAvailability } = this.#settings
+    log.warn({ err: error }, `Redis cannot be asked: ${saying.lost}`)
     tell(log, 'onAvailability', onAvailability, { isAvailable: false, error })
   }
 
   #answered (): void {
     if (this.#trouble === undefined) return
     this.#trouble = undefined
-    const { log, onAvailability, onBack } = this.#settings
-    log.info('Redis answers again: refreshes are shared with the other processes')
+    const { log, saying, onAvailability, onBack } = this.#settings
+    log.info(`Redis answers again: ${saying.back}`)
     tell(log, 'onAvailability', onAvailability, { isAvailable: true })
-    onBack()
+    onBack?.()
   }
 
   /** It may be another Redis, or an empty one, though no answer was missed. */
   readonly #onReady = (): void => {
-    if (this.#trouble === undefined) this.#settings.onBack()
+    if (this.#trouble === undefined) this.#settings.onBack?.()
     else this.#answered()
   }
 
-  async #call ({ script: { text, sha }, keys, values }: Command): Promise<Reply> {
+  async #call ({ script, keys, values }: Command): Promise<Reply> {
     const { redis } = this.#settings
+    if (script.text === undefined) return [await redis.callBuffer(script.name, ...keys, ...values)].flat()
+    const { text, sha } = script
     const parameters = [keys.length, ...keys, ...values]
     const reply = await redis.callBuffer('EVALSHA', sha, ...parameters).catch((error: unknown) => {
       if (!String(error).includes('NOSCRIPT')) throw error

@@ -7,6 +7,12 @@ export interface Script {
   readonly sha: string
 }
 
+/** A command of Redis itself. */
+export interface PlainCommand {
+  readonly name: string
+  readonly text?: undefined
+}
+
 export function script (name: string, text: string): Script {
   return { name, text, sha: createHash('sha1').update(text).digest('hex') }
 }

@@ -66,7 +66,7 @@ export class SessionIndex {
   /** Those that are not over; of one session the entry of the newest key. */
   async find (query: SessionQuery): Promise<IndexedSession[]> {
     const names = this.#namesOf(query)
-    const replies = await this.#runAll(names.map((name) => ({ script: find, keys: keysOf(name), values: [] })))
+    const replies = await this.#runAll(names.map((name) => ({ script: find, keys: keysOf(name).slice(0, 1), values: [] })))
     const found = new Map<string, IndexedSession>()
     for (const [at, entries] of replies.entries()) {
       const opened = await Promise.all(entries.map(async (entry) => await this.#open(entry, names[at] ?? '')))

@@ -17,6 +17,11 @@ const POLL_MS = 1000
 /** A request that is given up may still arrive: milliseconds after its deadline in which nobody else sends one. */
 const SEND_MARGIN_MS = 2000
 
+const SAYING = {
+  lost: 'this process refreshes on its own, late, until it answers again. See docs/scaling.md',
+  back: 'refreshes are shared with the other processes'
+}
+
 /** What this process is at. */
 interface OwnClaim extends Claimed {
   /** By this process's own clock, in milliseconds, until when nobody can have taken it over. */
@@ -40,7 +45,7 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   constructor (settings: SharedCoordinatorSettings, how: Pick<LinkSettings, 'redis' | 'timeout' | 'onAvailability'>) {
     this.#seal = new SuccessorSeal(settings)
     this.#commands = new Commands(settings, this.#seal)
-    this.#link = new RedisLink({ ...how, log: settings.log, onBack: () => { this.#published.sayAgain().catch(() => {}).finally(this.#wakeUps.wakeAll) } })
+    this.#link = new RedisLink({ ...how, log: settings.log, saying: SAYING, onBack: () => { this.#published.sayAgain().catch(() => {}).finally(this.#wakeUps.wakeAll) } })
     this.#published = new Published(this.#link)
     this.#ended = new EndedSessions(`tokens:{${this.#seal.nameOf('')}}:ended`, this.#link)
     this.#messages = new Messages(how.redis, settings.log, this.#ended, this.#wakeUps)

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest, TokenClaims } from 'fastify'
-import { isNobody, UnknownProvider } from '../errors.ts'
-import type { Provider } from '../provider.ts'
+import { isNobody } from '../errors.ts'
+import { type Provider, providerNamed } from '../provider.ts'
+import { RequestPlace } from '../stores/session-place.ts'
 import type { TokenResponse } from '../tokens/from-response.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { SessionTokens } from './session-tokens.ts'
@@ -73,13 +74,13 @@ export class Accessor implements Tokens {
   }
 
   session ({ provider: name, context }: SessionParameters): SessionTokens {
-    const provider = name === undefined ? this.#providers.values().next().value : this.#providers.get(name)
-    if (provider === undefined) throw new UnknownProvider(String(name ?? 'default'), [...this.#providers.keys()].join(', '))
+    const provider = providerNamed(this.#providers, name)
     const sessions = this.#sessions.get(provider.name) ?? []
     this.#sessions.set(provider.name, sessions)
     const known = sessions.find((entry) => entry.context === context || entry.session.ignoresContext)
     if (known !== undefined) return known.session
-    const session = new SessionTokens(provider, { request: this.#request, reply: this.#reply, provider: provider.name, context })
+    const store = provider.storeFor(this.#request.server)
+    const session = new SessionTokens(provider, new RequestPlace(store, { request: this.#request, reply: this.#reply, provider: provider.name, context }))
     sessions.push({ context, session })
     return session
   }

@@ -17,7 +17,7 @@ export function checkRoutes (fastify: FastifyInstance, providers: ReadonlyMap<st
   fastify.addHook('onReady', async () => {
     const names = [...providers.keys()]
     for (const { server, route, tokens } of routes.splice(0)) {
-      const problem = routeProblem(tokens, names) ?? hookProblem(tokens, refresh) ?? storeProblem(server.tokenStore)
+      const problem = routeProblem(tokens, names) ?? hookProblem(tokens, refresh) ?? (server.tokenStore === fastify.tokenStore ? undefined : storeProblem(server.tokenStore))
       if (problem !== undefined) throw new InvalidOptions(`the route ${route}: ${problem}`)
     }
   })

@@ -1,9 +1,15 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Provider } from '../provider.ts'
 import { tell } from '../tokens/events.ts'
 import { revocableTokens } from '../tokens/revocation.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { SessionState } from './session-state.ts'
+
+/** Who ends a session: a request, or somebody who has none. */
+export interface Caller {
+  readonly server: FastifyInstance
+  readonly log: FastifyBaseLogger
+}
 
 /** What of a session is to be revoked, whichever process has refreshed it last: asked before the others are told of its end. */
 async function newestOf ({ coordinator, sharing }: Provider, tokens: TokenSet): Promise<TokenSet> {
@@ -12,7 +18,7 @@ async function newestOf ({ coordinator, sharing }: Provider, tokens: TokenSet): 
 }
 
 /** Revokes tokens, as well as that goes: a provider that does not is no reason to keep them. */
-async function revokeTokens ({ tokenService, backchannelFor, clock }: Provider, { server, log }: FastifyRequest, tokens: TokenSet): Promise<void> {
+async function revokeTokens ({ tokenService, backchannelFor, clock }: Provider, { server, log }: Caller, tokens: TokenSet): Promise<void> {
   try {
     await tokenService.revoke(revocableTokens(tokens, clock()), backchannelFor(server))
   } catch (error) {
@@ -20,26 +26,26 @@ async function revokeTokens ({ tokenService, backchannelFor, clock }: Provider, 
   }
 }
 
-/** Revokes the session of a request. @returns what it was, for its end to be told; `null` where there is none, or it has ended before. */
-export async function revokeLive (provider: Provider, request: FastifyRequest, state: SessionState): Promise<TokenSet | null> {
+/** Revokes a session. @returns what it was, for its end to be told; `null` where there is none, or it has ended before. */
+export async function revokeLive (provider: Provider, caller: Caller, state: SessionState): Promise<TokenSet | null> {
   const tokens = await state.live()
-  if (tokens !== null) await discard(provider, request, state, tokens)
+  if (tokens !== null) await discard(provider, caller, state, tokens)
   return tokens
 }
 
 /** Takes back what this request has started: nobody was told of it. */
-export async function takeBack (provider: Provider, request: FastifyRequest, state: SessionState): Promise<void> {
-  await revokeLive(provider, request, state)
+export async function takeBack (provider: Provider, caller: Caller, state: SessionState): Promise<void> {
+  await revokeLive(provider, caller, state)
   await state.end(null)
 }
 
 /** Revokes what could not be started, or is to end. */
-export async function discard (provider: Provider, request: FastifyRequest, state: SessionState, tokens: TokenSet): Promise<void> {
+export async function discard (provider: Provider, caller: Caller, state: SessionState, tokens: TokenSet): Promise<void> {
   // At once: nothing that a refresh brings meanwhile is kept.
   provider.coordinator.end(tokens.sessionId)
   const newest = await newestOf(provider, tokens)
   await state.forget(tokens)
-  await revokeTokens(provider, request, newest)
+  await revokeTokens(provider, caller, newest)
 }
 
 /**
@@ -48,18 +54,18 @@ export async function discard (provider: Provider, request: FastifyRequest, stat
  *
  * @param by - `null`: nothing came of the other one.
  */
-export async function endReplaced (provider: Provider, request: FastifyRequest, earlier: TokenSet | null, by: TokenSet | null): Promise<void> {
+export async function endReplaced (provider: Provider, caller: Caller, earlier: TokenSet | null, by: TokenSet | null): Promise<void> {
   if (earlier === null) return
   const { name, coordinator, sharing, exchanger, onSessionEnded } = provider
   const { sessionId } = earlier
-  tell(request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId, reason: 'replaced' })
+  tell(caller.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId, reason: 'replaced' })
   const isSame = by === null ? false : isSamePerson(earlier, by)
   if (isSame) return await sharing.replace(earlier)
   coordinator.end(sessionId)
   exchanger.forget(sessionId)
   const newest = await newestOf(provider, earlier)
   await sharing.end(earlier)
-  if (isSame === false) await revokeTokens(provider, request, newest)
+  if (isSame === false) await revokeTokens(provider, caller, newest)
 }
 
 /** `undefined` where nobody can tell. */

@@ -1,4 +1,4 @@
-import { tell } from '../tokens/events.ts'
+import { type SessionEndReason, tell } from '../tokens/events.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { StoredSession } from './stored-session.ts'
 
@@ -44,14 +44,14 @@ export class SessionState extends StoredSession {
     await this.store.tryClear(sessionId)
   }
 
-  /** A logout. */
-  async end (tokens: TokenSet | null): Promise<void> {
+  /** A logout, or somebody else's word that it is over. */
+  async end (tokens: TokenSet | null, reason: SessionEndReason = 'logout'): Promise<void> {
     const { name, onSessionEnded } = this.provider
     if (tokens !== null) await this.forget(tokens)
     this.store.checkWritable()
     await this.store.clear()
     this.known = Promise.resolve(null)
-    if (tokens !== null) tell(this.context.request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason: 'logout' })
+    if (tokens !== null) tell(this.place.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason })
   }
 
   /**

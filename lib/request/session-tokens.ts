@@ -4,7 +4,8 @@ import type { Provider } from '../provider.ts'
 import { errorOf, RefreshFailure } from '../refresh/failure.ts'
 import { SessionState } from './session-state.ts'
 import { endReplaced, revokeLive } from './session-end.ts'
-import type { StoreContext } from '../stores/token-store.ts'
+import type { SessionPlace } from '../stores/session-place.ts'
+import type { SessionEndReason } from '../tokens/events.ts'
 import type { TokenExchange } from '../tokens/token-exchange.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
 import type { Subject } from '../token-service/token-service.ts'
@@ -18,19 +19,19 @@ export interface TokenRequest extends TokenWish {
   readonly forceRenewal?: boolean | string
 }
 
-/** What one request wants of one session. */
+/** What one request, or a job, wants of one session. */
 export class SessionTokens {
   readonly #provider: Provider
-  readonly #context: StoreContext
+  readonly #place: SessionPlace
   /** Where a login and a logout begin. */
   readonly state: SessionState
   /** What a refresh of this request has brought: it serves this request even if it came without any lifetime. */
   #renewed: AccessToken | undefined
 
-  constructor (provider: Provider, context: StoreContext) {
+  constructor (provider: Provider, place: SessionPlace) {
     this.#provider = provider
-    this.#context = context
-    this.state = new SessionState(provider, context)
+    this.#place = place
+    this.state = new SessionState(provider, place)
   }
 
   /** Whether it is the one session of its provider on this request. */
@@ -66,7 +67,7 @@ export class SessionTokens {
    */
   async exchanged (exchange: TokenExchange, request: TokenRequest): Promise<AccessToken> {
     const { exchanger, backchannelFor } = this.#provider
-    const dispatcher = backchannelFor(this.#context.request.server)
+    const dispatcher = backchannelFor(this.#place.server)
     return await exchanger.obtain((asked) => this.#current(asked), exchange, request, dispatcher).catch((error: unknown) => {
       throw coded(error, this.#provider)
     })
@@ -92,7 +93,7 @@ export class SessionTokens {
     const outcome = await this.#provider.refresher.obtain(stored, {
       ...wish,
       forceRenewal,
-      dispatcher: this.#provider.backchannelFor(this.#context.request.server),
+      dispatcher: this.#provider.backchannelFor(this.#place.server),
       maySpend: this.state.store.isWritable
     })
     if ('failure' in outcome && outcome.isOver) await this.state.wipe(outcome.tokens)
@@ -115,7 +116,7 @@ export class SessionTokens {
 
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
     const tokens = await this.#provider.tokenService.adopt(response, dpopKey)
-    await endReplaced(this.#provider, this.#context.request, await this.state.start(tokens), tokens)
+    await endReplaced(this.#provider, this.#place, await this.state.start(tokens), tokens)
     return tokens
   }
 
@@ -124,9 +125,9 @@ export class SessionTokens {
   }
 
   /** @returns what has ended. */
-  async revoke (): Promise<TokenSet | null> {
-    const tokens = await revokeLive(this.#provider, this.#context.request, this.state)
-    await this.state.end(tokens)
+  async revoke (reason?: SessionEndReason): Promise<TokenSet | null> {
+    const tokens = await revokeLive(this.#provider, this.#place, this.state)
+    await this.state.end(tokens, reason)
     return tokens
   }
 

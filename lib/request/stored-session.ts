@@ -1,24 +1,24 @@
 import type { TokenClaims } from 'fastify'
 import type { Provider } from '../provider.ts'
 import { GuardedStore } from '../stores/guarded-store.ts'
-import type { StoreContext } from '../stores/token-store.ts'
+import type { SessionPlace } from '../stores/session-place.ts'
 import { isClaims } from '../tokens/claims.ts'
 import { tell } from '../tokens/events.ts'
 import { completeWish, type TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
 
-/** What one request reads of one session. */
+/** What one request, or a job, reads of one session. */
 export abstract class StoredSession {
   protected readonly provider: Provider
-  protected readonly context: StoreContext
+  protected readonly place: SessionPlace
   readonly store: GuardedStore
   /** What was read, or written since. */
   protected known: Promise<TokenSet | null> | undefined
 
-  constructor (provider: Provider, context: StoreContext) {
+  constructor (provider: Provider, place: SessionPlace) {
     this.provider = provider
-    this.context = context
-    this.store = new GuardedStore(provider.storeFor(context.request.server), context, provider.overflow)
+    this.place = place
+    this.store = new GuardedStore(place, provider.overflow)
   }
 
   /**
@@ -52,7 +52,7 @@ export abstract class StoredSession {
     try {
       return await this.tokens()
     } catch (error) {
-      this.context.request.log.warn({ err: error }, 'The session that there was could not be read; it is cleared or replaced all the same')
+      this.place.log.warn({ err: error }, 'The session that there was could not be read; it is cleared or replaced all the same')
       return null
     }
   }
@@ -94,7 +94,7 @@ export abstract class StoredSession {
     const { expired } = this.store
     const { name, coordinator, onSessionEnded } = this.provider
     if (expired === undefined || coordinator.hasEnded(expired.sessionId)) return
-    tell(this.context.request.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: expired.sessionId, reason: 'expired' })
+    tell(this.place.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: expired.sessionId, reason: 'expired' })
     await this.forget(expired)
   }
 }

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { isRecord } from '../tokens/record.ts'
-import type { TokenStore } from './token-store.ts'
+import type { TokenStore } from '../tokens/token-store.ts'
 
 /** A store whose tokens end where the app deletes its own session of @fastify/secure-session. */
 export function endingWithSecureSession (store: TokenStore, sessionName: string): TokenStore {

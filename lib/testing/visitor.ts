@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import type { StoreContext, TokenStore } from '../stores/token-store.ts'
+import type { StoreContext, TokenStore } from '../tokens/token-store.ts'
 
 /** What a test does with a store inside of one request. */
 export type StoreWork<Result> = (store: TokenStore, context: StoreContext) => Result | Promise<Result>

@@ -41,9 +41,10 @@ export interface RefreshFailedEvent extends RefreshEvent {
  * - `logout`: by the logout, `request.tokens.clear()` or `revoke()`, or with the app's own session;
  * - `refreshTokenDead`: the provider says so;
  * - `replaced`: somebody has logged in again in this browser, the same person or another;
+ * - `ended`: from elsewhere, by `app.tokenSessions`;
  * - `expired`: `session.inactivityDuration` or `session.absoluteDuration` is over.
  */
-export type SessionEndReason = 'logout' | 'refreshTokenDead' | 'replaced' | 'expired'
+export type SessionEndReason = 'logout' | 'refreshTokenDead' | 'replaced' | 'ended' | 'expired'
 
 /** A session that is over. */
 export interface SessionEndedEvent {

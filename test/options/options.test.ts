@@ -12,7 +12,7 @@ const key = Buffer.alloc(32, 'k')
 const base = { issuer, clientId: 'web', clientSecret: secret, session: { key } }
 const login = { callbackUri: 'https://app.example.com/auth/callback', scope: ['openid'] }
 const metadata = { issuer, token_endpoint: `${issuer}/token`, authorization_endpoint: `${issuer}/authorize` }
-const alone = { session: false, secureSession: false, tokenStore: false, onRequest: () => false, names: [], clients: [] }
+const alone = { session: false, secureSession: false, tokenStore: 'nobody' as const, onRequest: () => false, names: [], clients: [] }
 
 /** Registers as an app written in JavaScript may: with anything as options. */
 async function bootProblem (options: unknown): Promise<Error> {
@@ -265,7 +265,7 @@ test('keys are 32 bytes as Buffer, base64, base64url or hex, alone or in an arra
 })
 
 test('without a login the key may be left out where @fastify/session or a store of the app is there', async (t) => {
-  for (const there of [{ session: true }, { tokenStore: true }]) {
+  for (const there of [{ session: true }, { tokenStore: 'store' as const }]) {
     t.strictSame(checkOptions(without('session'), { ...alone, ...there }).session.keys, [])
     t.throws(() => checkOptions({ ...base, session: { key: 'short' } }, { ...alone, ...there }), { code: 'FST_TOKEN_INVALID_OPTIONS' }, 'a wrong one is wrong all the same')
   }

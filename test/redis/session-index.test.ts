@@ -9,7 +9,7 @@ const log = { info () {}, warn () {}, error () {}, debug () {}, fatal () {}, tra
 t.test('the index of sessions', { skip: whyNotRedis() }, async (t) => {
   const server = await startRedis(t)
   const redis = connect(t, server)
-  const link = new RedisLink({ redis, timeout: 2, log, onBack: () => {} })
+  const link = new RedisLink({ redis, timeout: 2, log, saying: { lost: '', back: '' } })
   t.teardown(() => { link.close() })
   const now = Math.floor(Date.now() / 1000)
   const clock = { now }

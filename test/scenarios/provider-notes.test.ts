@@ -27,7 +27,7 @@ test('the notes have a section for each provider, with options that are valid, a
   t.strictSame(sections.map(({ name }) => name), ['Keycloak', 'Microsoft Entra ID', 'Auth0', 'Okta', 'Google', 'AWS Cognito', 'Duende IdentityServer', 'GitHub', 'Slack'])
   for (const { name, text } of sections) {
     const [snippet = ''] = /(?<=```ts\n)[^]*?(?=```)/.exec(text) ?? []
-    const checked = checkOptions(await optionsOf(snippet), { secureSession: false, tokenStore: false, session: false, onRequest: () => false, names: [], clients: [] })
+    const checked = checkOptions(await optionsOf(snippet), { secureSession: false, tokenStore: 'nobody', session: false, onRequest: () => false, names: [], clients: [] })
     t.match(checked, { login: { scope: Array }, logout: { path: String } }, name)
     t.match(text, /\]\(https:\/\//, name)
     for (const topic of [/refresh token/i, /rotat|used once/i, /logout/i]) t.match(text, topic, name)

@@ -8,7 +8,7 @@ import type { Seal } from '../seal.ts'
 import { dropCookies, putCookies } from './response-cookies.ts'
 import { isNewer, type OpenedSession, SessionTexts, type Session } from './session-text.ts'
 import { SessionTimes, type SessionTimesSettings } from '../session-times.ts'
-import type { StoreContext, TokenStore } from '../token-store.ts'
+import type { StoreContext, TokenStore } from '../../tokens/token-store.ts'
 
 export interface CookieTokenStoreSettings extends SessionTimesSettings {
   readonly seal: Seal

@@ -6,7 +6,7 @@ import type { TokenSet } from '../../tokens/token-set.ts'
 import { createTurns } from './in-turn.ts'
 import { type ServerSession, sessionOf } from './fastify-session.ts'
 import { type TokenRecord, TokenRecords, type TokenRecordsSettings } from './token-records.ts'
-import type { StoreContext, TokenStore } from '../token-store.ts'
+import type { StoreContext, TokenStore } from '../../tokens/token-store.ts'
 
 /** All that is in the app's own session, under `tokens:` and the provider's name. */
 interface Reference {

@@ -1,5 +1,7 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { TokenSet } from '../tokens/token-set.ts'
+import type { SerializeOptions } from 'cookie'
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import type { SessionQuery } from './session-query.ts'
+import type { TokenSet } from './token-set.ts'
 
 /** For whom a store works: the request that asks, and the provider whose tokens are meant. */
 export interface StoreContext {
@@ -51,23 +53,58 @@ export interface TokenStore {
    * it has ended. Optional; no I/O.
    */
   expired? (context: StoreContext): TokenSet | undefined
+  /** The sessions that it keeps, for whoever has no request: `app.tokenSessions` needs it. Optional. */
+  readonly directory?: SessionDirectory
   /** `true` where `set` writes to the response, so that nothing may be refreshed once its headers are sent. */
   readonly writesResponse?: boolean
   /** `true` where a request has one session, whatever the `context` of its calls. */
   readonly ignoresContext?: boolean
 }
 
-/** The stores of several providers as one. */
-export function storeByProvider (stores: ReadonlyMap<string, TokenStore>): TokenStore {
-  return {
-    get: (context) => stores.get(context.provider)?.get(context) ?? null,
-    set: (context, tokens) => stores.get(context.provider)?.set(context, tokens),
-    clear: (context) => stores.get(context.provider)?.clear(context),
-    touch: (context) => stores.get(context.provider)?.touch?.(context),
-    dueAt: (context) => stores.get(context.provider)?.dueAt?.(context),
-    retract: (context) => stores.get(context.provider)?.retract?.(context),
-    expired: (context) => stores.get(context.provider)?.expired?.(context),
-    endedByApp: (context) => stores.get(context.provider)?.endedByApp?.(context) ?? false,
-    get writesResponse () { return [...stores.values()].some(({ writesResponse }) => writesResponse) }
-  }
+/**
+ * The sessions of a store that can find them without a request: for jobs, for an admin's list, and to end them from anywhere.
+ * A session is called by the `sessionId` of its token set, and belongs to the user of its `identity.sub`, and to the `sid` of its
+ * `claims`.
+ */
+export interface SessionDirectory {
+  /** Those that live and are meant; of one provider. */
+  find (query: SessionQuery, provider: string): Promise<readonly TokenSet[]>
+  /**
+   * Keeps the successor of a refresh, as `set` does: the highest `generation` wins, and what is not there or has ended stays so. It is no use of the
+   * session by its user: an inactivity limit stays where it is.
+   */
+  set (tokens: TokenSet, provider: string): Promise<void>
+  /** Ends a session: it is not found any more, and a browser that comes with it has none. */
+  clear (sessionId: string, provider: string): Promise<void>
 }
+
+/** What the plugin knows and a store of its own needs. Times are in seconds. */
+export interface TokenStoreSettings {
+  /** The `name` of the provider. */
+  readonly name: string
+  readonly issuer: string
+  readonly clientId: string
+  readonly session: {
+    /** `session.key`: the first seals, all open. */
+    readonly keys: readonly Buffer[]
+    readonly cookieName: string
+    /** Its attributes. */
+    readonly cookie: SerializeOptions
+    readonly inactivityDuration: number
+    readonly absoluteDuration: number
+  }
+  readonly refreshBeforeExpiration: number
+  readonly clock: () => number
+  readonly log: FastifyBaseLogger
+  /** Whether there is a `coordinator`, so that several processes refresh each session once. */
+  readonly isCoordinated: boolean
+}
+
+/** A store that the plugin has had made. */
+export interface MadeTokenStore extends TokenStore {
+  /** Called as the app is closed. */
+  close? (): Promise<void> | void
+}
+
+/** The option `tokenStore`: called once for each registration. */
+export type TokenStoreFactory = (settings: TokenStoreSettings) => MadeTokenStore

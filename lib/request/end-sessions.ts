@@ -1,0 +1,59 @@
+import type { FastifyInstance } from 'fastify'
+import { hasCode, NoDirectory, StoreFailed } from '../errors.ts'
+import type { Provider } from '../provider.ts'
+import { DirectoryPlace } from '../stores/session-place.ts'
+import type { SessionEndReason } from '../tokens/events.ts'
+import type { SessionQuery } from '../tokens/session-query.ts'
+import type { TokenSet } from '../tokens/token-set.ts'
+import type { SessionDirectory } from '../tokens/token-store.ts'
+import { SessionTokens } from './session-tokens.ts'
+
+/** Which of the sessions that are found are to end, and what is told of it. */
+export interface SessionsEnd {
+  /** Only those whose id_token was issued before, in seconds since the epoch by the clock of the provider; default: all. */
+  readonly issuedBefore?: number
+  /** Default: `ended`. */
+  readonly reason?: SessionEndReason
+}
+
+/** @throws FST_TOKEN_STORE_NO_DIRECTORY */
+export function directoryOf (provider: Provider, server: FastifyInstance): SessionDirectory {
+  const { directory } = provider.storeFor(server)
+  if (directory === undefined) throw new NoDirectory()
+  return directory
+}
+
+/**
+ * The sessions that live, and are meant.
+ *
+ * @throws FST_TOKEN_STORE_NO_DIRECTORY, FST_TOKEN_STORE_FAILED
+ */
+export async function findSessions (provider: Provider, server: FastifyInstance, query: SessionQuery): Promise<TokenSet[]> {
+  const directory = directoryOf(provider, server)
+  try {
+    const found = await directory.find(query, provider.name)
+    return found.filter(({ sessionId }) => !provider.coordinator.hasEnded(sessionId))
+  } catch (error) {
+    throw hasCode(error) ? error : new StoreFailed('find sessions', { cause: error })
+  }
+}
+
+/** The session of an id, without a request. */
+export function sessionWithoutRequest (provider: Provider, server: FastifyInstance, sessionId: string): SessionTokens {
+  return new SessionTokens(provider, new DirectoryPlace(server, directoryOf(provider, server), provider.name, sessionId))
+}
+
+/**
+ * Ends sessions from elsewhere than their browsers: they are dead at the next request, in every process, and their newest refresh
+ * tokens are revoked, as well as that goes.
+ *
+ * @returns how many there were.
+ * @throws FST_TOKEN_STORE_NO_DIRECTORY, FST_TOKEN_STORE_FAILED where one may go on; the others have ended all the same.
+ */
+export async function endSessions (provider: Provider, server: FastifyInstance, query: SessionQuery, { issuedBefore = Infinity, reason = 'ended' }: SessionsEnd = {}): Promise<number> {
+  const found = await findSessions(provider, server, query)
+  const meant = found.filter(({ claims }) => typeof claims?.iat !== 'number' || claims.iat < issuedBefore)
+  const outcomes = await Promise.allSettled(meant.map(async ({ sessionId }) => await sessionWithoutRequest(provider, server, sessionId).revoke(reason)))
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return meant.length
+}

@@ -1,0 +1,284 @@
+/* The store of sessions on Redis: a real one, and a strict authorization server. */
+import websocket from '@fastify/websocket'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import tokenManagement, { type TokenStore } from '../../lib/index.ts'
+import { redisRefreshCoordinator, redisTokenStore } from '../../lib/redis.ts'
+import { tokenStoreConformance } from '../../lib/testing.ts'
+import { Browser } from '../support/browser.ts'
+import { disguises, dumpOf } from '../support/disguises.ts'
+import { authorize, logIn, type LoginApp, type LoginAppOptions, startLogin, startLoginApp } from '../support/login-flow.ts'
+import { connect, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
+import { sessionKey } from '../support/start-app.ts'
+import { openSocket } from '../support/web-socket.ts'
+
+const skip = whyNotRedis()
+const issuer = 'https://idp.example.com'
+
+async function start (t: Test, redis: TestRedis, { timeout = 2, ...options }: LoginAppOptions & { timeout?: number } = {}): Promise<LoginApp> {
+  return await startLoginApp(t, { tokenStore: redisTokenStore({ redis: connect(t, redis), timeout }), ...options })
+}
+
+/** How many commands the clients have sent, or their scripts. */
+async function commandsOf (t: Test, redis: TestRedis): Promise<() => Promise<number>> {
+  const client = connect(t, redis)
+  return async () => Number(/total_commands_processed:(\d+)/.exec(await client.info('stats'))?.[1])
+}
+
+t.test('the store on Redis conforms, decorated and as an option', { skip, timeout: 120_000 }, async (t) => {
+  for (const how of ['decorated', 'option'] as const) {
+    await t.test(how, async (t) => {
+      let redis = await startRedis(t)
+      await tokenStoreConformance(t, async (app: FastifyInstance): Promise<TokenStore> => {
+        const tokenStore = redisTokenStore({ redis: connect(t, redis), timeout: 2 })
+        if (how === 'decorated') app.decorate('tokenStore', tokenStore)
+        for (const name of ['default', 'other']) {
+          await app.register(tokenManagement, { name, metadata: { issuer, token_endpoint: `${issuer}/token` }, clientId: 'web', clientSecret: 'secret', session: { key: sessionKey }, ...how === 'option' && { tokenStore } })
+        }
+        return app.tokenStore
+      }, { breakDown: () => redis.stop() })
+      redis = await startRedis(t)
+    })
+  }
+})
+
+t.test('an app on Redis', { skip, timeout: 120_000 }, async (t) => {
+  const redis = await startRedis(t)
+  const client = connect(t, redis)
+  t.beforeEach(async () => { await client.flushall() })
+  const records = async () => await client.keys('tokens:session:*')
+
+  t.test('the cookie is a random id of 256 bits and nothing else, as safe as any, and the response is nobody else\'s', async (t) => {
+    const { browser } = await start(t, redis)
+    const { setCookies, headers } = await logIn(browser)
+    const [cookie = ''] = setCookies.filter((each) => each.startsWith('tokens='))
+    t.match(cookie, /^tokens=[\w-]{43}; Max-Age=604800; Path=\/; HttpOnly; SameSite=Lax$/)
+    t.equal(Buffer.from(browser.cookies.get('tokens') ?? '', 'base64url').length, 32)
+    t.equal(headers.get('cache-control'), 'no-store')
+    t.equal((await browser.get('/token')).status, 200)
+    const overHttps = await start(t, redis, { session: { key: sessionKey, cookie: { secure: true } } })
+    await logIn(overHttps.browser)
+    t.match([...overHttps.browser.cookies.keys()], ['__Host-tokens'])
+  })
+
+  t.test('one command for a request that asks for its token, once or often, none for others, and none for cookies that are no ids', async (t) => {
+    const { browser, server, clock } = await start(t, redis, {
+      routes: (app) => {
+        app.get('/thrice', async (request) => [await request.accessToken(), await request.tokens.claims(), await request.tokens.get()])
+        app.get('/nothing', async () => ({}))
+      }
+    })
+    await logIn(browser)
+    const commands = await commandsOf(t, redis)
+    let before = await commands()
+    const cost = async () => {
+      const sum = await commands() - before - 1 // the question itself
+      before += sum + 1
+      return sum
+    }
+    for (const [path, commands] of [['/token', 1], ['/thrice', 1], ['/nothing', 0], ['/token', 1]] as const) {
+      t.equal((await browser.get(path)).status, 200)
+      t.equal(await cost(), commands, path)
+    }
+    const rubbish = new Browser(browser.origin, [['tokens', 'rubbish']])
+    t.equal((await rubbish.get('/token')).status, 401)
+    t.equal(await cost(), 0)
+    clock.now += 301
+    t.equal((await browser.get('/token')).status, 200)
+    t.ok(await cost() >= 2, 'a refresh reads and writes')
+    t.equal(server.refreshes, 1)
+  })
+
+  t.test('the inactivity time is pushed back by use, written once in half of it, and ends the session; so does the absolute time', async (t) => {
+    const { browser, clock } = await start(t, redis, { server: { expiresIn: 1_000_000 }, session: { key: sessionKey, inactivityDuration: 100, absoluteDuration: 300 } })
+    await logIn(browser)
+    const [key = ''] = await records()
+    t.ok(await client.pttl(key) <= 100_000)
+    const value = async () => await client.getBuffer(key)
+    const first = await value()
+    clock.now += 49
+    t.equal((await browser.get('/token')).status, 200)
+    t.strictSame(await value(), first)
+    clock.now += 2
+    t.equal((await browser.get('/token')).status, 200)
+    t.notSame(await value(), first)
+    clock.now += 99
+    t.equal((await browser.get('/token')).status, 200, 'from its last use')
+    clock.now += 101
+    t.equal((await browser.get('/token')).status, 401)
+    await logIn(browser)
+    for (const seconds of [90, 90, 90]) {
+      clock.now += seconds
+      t.equal((await browser.get('/token')).status, 200)
+    }
+    const ttls = await Promise.all((await records()).map((key) => client.pttl(key)))
+    t.ok(Math.min(...ttls) <= 30_000, 'Redis forgets it when it is over')
+    clock.now += 31
+    t.equal((await browser.get('/token')).status, 401)
+  })
+
+  t.test('a login gets an id that nobody has seen before, and what was there is gone (session fixation)', async (t) => {
+    const { browser } = await start(t, redis)
+    const chosen = 'A'.repeat(43)
+    browser.cookies.set('tokens', chosen)
+    await logIn(browser)
+    t.not(browser.cookies.get('tokens'), chosen)
+    const before = browser.clone()
+    await logIn(browser)
+    t.not(browser.cookies.get('tokens'), before.cookies.get('tokens'))
+    t.equal((await before.get('/token')).status, 401)
+    t.equal((await new Browser(browser.origin, [['tokens', chosen]]).get('/token')).status, 401)
+    t.equal((await records()).length, 1)
+  })
+
+  t.test('hostile cookies are nobody: of another length, twice, with what is no id, of another registration', async (t) => {
+    const { browser, origin } = await start(t, redis, {
+      routes: async (app) => {
+        await app.register(tokenManagement, {
+          name: 'other',
+          metadata: { issuer, token_endpoint: `${issuer}/token` },
+          clientId: 'web',
+          clientSecret: 'secret',
+          session: { key: sessionKey, cookie: { secure: false } },
+          tokenStore: redisTokenStore({ redis: connect(t, redis) })
+        })
+        app.get('/other', async (request) => ({ token: await request.accessToken({ provider: 'other' }) }))
+      }
+    })
+    await logIn(browser)
+    const id = browser.cookies.get('tokens') ?? ''
+    const ask = async (cookie: string, path = '/token') => (await new Browser(origin).get(path, { cookie })).status
+    for (const value of ['', 'x', `${id}A`, id.slice(1), `${id.slice(0, -1)}*`, `"${id}"`, `${id}%00`, '../'.repeat(20), '{}'.repeat(20), 'A'.repeat(4000)]) t.equal(await ask(`tokens=${value}`), 401, value)
+    t.equal(await ask(`tokens=${'B'.repeat(43)}; tokens=${id}`), 200, 'a stranger\'s beside it')
+    t.equal(await ask(`other-tokens=${id}`, '/other'), 401)
+    t.equal(await ask(`tokens=${id}`), 200)
+  })
+
+  t.test('a record under another id opens nothing, and neither does one that is broken or of another format', async (t) => {
+    const { browser } = await start(t, redis)
+    await logIn(browser)
+    const alice = browser.clone()
+    browser.cookies.clear()
+    const [ofAlice = ''] = await records()
+    await logIn(browser)
+    const [ofBob = ''] = (await records()).filter((key) => key !== ofAlice)
+    t.equal((await browser.get('/token')).status, 200)
+    const sealed = await client.getBuffer(ofAlice) ?? ''
+    for (const value of [sealed, 'rubbish', '0\n', '0\nrubbish', '']) {
+      await client.set(ofBob, value)
+      t.equal((await browser.get('/token')).status, 401)
+    }
+    t.equal((await alice.get('/token')).status, 200)
+  })
+
+  t.test('a dump holds no token, no secret, no cookie, and nobody\'s name', async (t) => {
+    const { browser, server, clock } = await start(t, redis, { coordinator: redisRefreshCoordinator({ redis: client }) })
+    await logIn(browser)
+    const ids = [browser.cookies.get('tokens') ?? '']
+    clock.now += 301
+    t.equal((await browser.get('/token')).status, 200)
+    const { keys, text } = await dumpOf(client)
+    t.ok(keys.length > 5)
+    const secrets = [...server.tokens, ...ids, server.settings.clientSecret, server.settings.user, sessionKey]
+    t.strictSame(secrets.flatMap(disguises).filter((secret) => text.includes(secret)), [])
+  })
+
+  t.test('a new key in front opens what the one before it has sealed, and seals it again; without the old one, then, nothing is lost', async (t) => {
+    const key = (letter: string) => Buffer.alloc(32, letter)
+    const before = await start(t, redis, { session: { key: key('a') } })
+    await logIn(before.browser)
+    const { issuer } = before.server
+    const browsing = async (keys: Buffer[]) => {
+      const app = await start(t, redis, { issuer, session: { key: keys } })
+      return { app, status: (await before.browser.through(app.origin).get('/token')).status }
+    }
+    t.equal((await browsing([key('x')])).status, 401, 'another key opens nothing')
+    t.equal((await browsing([key('b'), key('a')])).status, 200)
+    const { app, status } = await browsing([key('b')])
+    t.equal(status, 200)
+    const [session] = await app.app.tokenSessions.list({ sub: before.server.settings.user })
+    t.ok(session, 'and it is found')
+  })
+
+  t.test('refreshed after the headers are sent, and on a WebSocket handshake; a login then is refused', async (t) => {
+    const { browser, server, clock } = await start(t, redis, {
+      routes: async (app) => {
+        await app.register(websocket)
+        app.get('/socket', { websocket: true, onRequest: app.requireAccessToken }, (socket, request) => {
+          socket.on('message', () => { request.accessToken().then((token) => socket.send(token), () => socket.send('nobody')) })
+        })
+        app.get('/stream', async (request, reply) => {
+          reply.hijack()
+          reply.raw.writeHead(200)
+          reply.raw.write('begun ')
+          clock.now += 301
+          reply.raw.end(await request.accessToken())
+        })
+        app.get('/late-login', async (request, reply) => {
+          reply.hijack()
+          reply.raw.writeHead(200)
+          const refused = await request.tokens.save({ access_token: 'a', token_type: 'Bearer' }).then(() => 'kept', (error: { code?: string }) => error.code)
+          reply.raw.end(refused)
+        })
+      }
+    })
+    await logIn(browser)
+    const { text } = await browser.get('/stream')
+    t.match(text, /^begun \S+$/)
+    t.equal(server.refreshes, 1)
+    t.equal((await browser.get('/token')).json.token, text.slice('begun '.length), 'the successor is in the store')
+    clock.now += 301
+    const socket = await openSocket(browser, '/socket')
+    t.equal(server.refreshes, 2, 'by the handshake')
+    const tokens = new Set<string>()
+    for (let count = 0; count < 10; count++) {
+      clock.now += 301
+      tokens.add(await socket.ask('token?'))
+    }
+    t.equal(tokens.size, 10, 'a WebSocket lives for ten access tokens')
+    t.equal(server.refreshes, 12)
+    t.equal((await browser.get('/token')).json.token, [...tokens].at(-1))
+    socket.close()
+    t.equal((await browser.get('/late-login')).text, 'FST_TOKEN_HEADERS_SENT')
+    t.equal((await browser.get('/token')).status, 200)
+  })
+
+  t.test('a logout ends the record and the cookie, and a refresh under way brings nothing back', async (t) => {
+    const { browser, server, clock } = await start(t, redis)
+    await logIn(browser)
+    const copy = browser.clone()
+    clock.now += 301
+    const gate = server.hold()
+    const refreshing = copy.get('/token')
+    await gate.arrived()
+    const leaving = browser.post('/auth/logout', { accept: 'application/json' })
+    gate.release()
+    t.equal((await leaving).status, 200)
+    await refreshing
+    t.equal(browser.cookies.has('tokens'), false)
+    t.equal((await copy.get('/token')).status, 401)
+    t.strictSame(await records(), [])
+    t.strictSame(await client.keys('*:index'), [])
+  })
+
+  t.test('a login that comes twice makes one record, also at another process and after a refresh', async (t) => {
+    const here = await start(t, redis, { coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }) })
+    const there = await start(t, redis, { issuer: here.server.issuer, coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }) })
+    const callback = await authorize(await startLogin(here.browser))
+    const again = here.browser.clone()
+    t.equal((await here.browser.get(callback)).status, 303)
+    for (const { clock } of [here, there]) clock.now += 20
+    t.equal((await here.browser.get('/token')).status, 200)
+    t.equal((await again.through(there.origin).get(callback)).status, 303)
+    t.equal((await records()).length, 1)
+    t.equal((await again.through(there.origin).get('/token')).status, 200)
+    t.equal(again.cookies.get('tokens'), here.browser.cookies.get('tokens'))
+  })
+
+  t.test('the chunks of a session that was in cookies go at the next login', async (t) => {
+    const { browser } = await start(t, redis)
+    for (const name of ['tokens.0', 'tokens.1']) browser.cookies.set(name, '2.before')
+    await logIn(browser)
+    t.strictSame([...browser.cookies.keys()], ['tokens'])
+  })
+})
