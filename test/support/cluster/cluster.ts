@@ -18,6 +18,8 @@ export interface Membership {
   readonly sentinelPort?: number
   /** Seconds that an answer of Redis is waited for. */
   readonly timeout?: number
+  /** Sessions are on Redis, too. */
+  readonly isStoredThere?: boolean
   /** What JSON can say of them. */
   readonly options?: Partial<TokenManagementOptions>
   /** Seconds that its clock is moved as it starts. */

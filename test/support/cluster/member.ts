@@ -1,15 +1,16 @@
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
-import tokenManagement from '../../../lib/index.ts'
-import { redisRefreshCoordinator } from '../../../lib/redis.ts'
+import tokenManagement, { type SessionQuery } from '../../../lib/index.ts'
+import { redisRefreshCoordinator, redisTokenStore } from '../../../lib/redis.ts'
 import type { SharedCoordinatorFactory } from '../../../lib/tokens/shared-coordinator.ts'
 import type { Membership, Order, Report } from './cluster.ts'
 
 /*
  * One process of a cluster, as `startCluster` starts it: an app of the plugin's user, which logs to nobody and reports what it
- * is told to the test. `GET /token` is the access token, `POST /save` starts a session, `POST /leave` ends it.
+ * is told to the test. `GET /token` is the access token, `POST /save` starts a session, `POST /leave` ends it; `POST /end` ends those that its
+ * body asks for, and `POST /job` is the access token of one, without its browser.
  */
-const { issuer, clientId, clientSecret, key, redisPort, sentinelPort, timeout = 2, options, moved, diesAfter }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
+const { issuer, clientId, clientSecret, key, redisPort, sentinelPort, timeout = 2, isStoredThere = false, options, moved, diesAfter }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
 let offset = moved
 const report = (what: Report) => { process.send?.(what) }
 process.on('message', (order: Order) => { offset = moved + order.move })
@@ -31,6 +32,7 @@ await app.register(tokenManagement, {
   onRefreshFailed: ({ failure }) => report({ told: `failed: ${failure}` }),
   onSessionEnded: ({ reason }) => report({ told: `ended: ${reason}` }),
   ...redis && { coordinator: mortal(redisRefreshCoordinator({ redis, timeout, onAvailability: ({ isAvailable }) => report({ told: isAvailable ? 'available' : 'alone' }) })) },
+  ...redis && isStoredThere && { tokenStore: redisTokenStore({ redis, timeout }) },
   ...options
 })
 app.get<{ Querystring: { resource?: string } }>('/token', async (request) => ({ token: await request.accessToken(request.query) }))
@@ -41,6 +43,11 @@ app.post<{ Body: { access_token: string, token_type: string } }>('/save', async 
 app.post('/leave', { config: { tokens: false } }, async (request) => {
   await request.tokens.clear()
   return {}
+})
+app.post<{ Body: SessionQuery }>('/end', async (request) => ({ ended: await app.tokenSessions.end(request.body) }))
+app.post<{ Body: { sessionId: string } }>('/job', async (request) => {
+  const session = await app.tokenSessions.get(request.body.sessionId)
+  return { token: session && await session.accessToken() }
 })
 process.on('SIGTERM', () => {
   app.close().then(() => process.exit(), () => process.exit(1))

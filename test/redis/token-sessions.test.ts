@@ -1,0 +1,256 @@
+/* Sessions without a request: app.tokenSessions, over a store on Redis. */
+import t, { type Test } from 'tap'
+import type { SessionEndedEvent } from '../../lib/index.ts'
+import { redisRefreshCoordinator, redisTokenStore } from '../../lib/redis.ts'
+import { faults } from '../support/authorization-server/faults.ts'
+import type { Browser } from '../support/browser.ts'
+import { startStage, summaryOf } from '../support/cluster/stage.ts'
+import { logIn, type LoginApp, type LoginAppOptions, startLoginApp } from '../support/login-flow.ts'
+import { connect, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
+import { assertNoSecrets } from '../support/scenario.ts'
+
+const skip = whyNotRedis()
+t.setTimeout(300_000)
+
+interface SessionsApp extends LoginApp {
+  readonly ended: SessionEndedEvent[]
+  /** Logs in, and says which session that is, here and at the provider. */
+  enter (user?: string): Promise<{ browser: Browser, sessionId: string, sid: string }>
+}
+
+async function start (t: Test, redis: TestRedis, options: LoginAppOptions = {}): Promise<SessionsApp> {
+  const client = connect(t, redis)
+  const ended: SessionEndedEvent[] = []
+  const logins: string[] = []
+  const app = await startLoginApp(t, {
+    tokenStore: redisTokenStore({ redis: client, timeout: 2 }),
+    coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }),
+    onSessionEnded: (event) => { ended.push(event) },
+    ...options,
+    login: { onLogin: (_request, _reply, { sessionId }) => { logins.push(sessionId) } }
+  })
+  async function enter (user = 'alice') {
+    app.server.settings.user = user
+    const browser = app.browser.clone()
+    browser.cookies.clear()
+    await logIn(browser)
+    return { browser, sessionId: logins.at(-1) ?? '', sid: app.server.families.at(-1)?.id ?? '' }
+  }
+  return { ...app, ended, enter }
+}
+
+t.test('sessions of one process', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const client = connect(t, redis)
+  t.beforeEach(async () => { await client.flushall() })
+
+  t.test('a job has the tokens of a user who has closed the browser, for as many access tokens as it takes, and until the session ends', async (t) => {
+    const { app, server, clock, enter } = await start(t, redis, { session: { key: Buffer.alloc(32, 'k'), inactivityDuration: 4000 } })
+    const { sessionId } = await enter()
+    const session = await app.tokenSessions.get(sessionId)
+    t.equal(session?.sessionId, sessionId)
+    t.match(await session?.claims(), { sub: 'alice' })
+    const tokens = new Set<string | undefined>()
+    for (let hour = 0; hour < 10; hour++) {
+      clock.now += 301
+      tokens.add(await session?.accessToken())
+    }
+    t.equal(tokens.size, 10)
+    t.equal(server.refreshes, 10)
+    t.equal(server.whoHas([...tokens].at(-1) ?? '')?.sub, 'alice')
+    clock.now += 1000
+    t.equal(await app.tokenSessions.get(sessionId), null, 'a job is no use of the session by its user, who was last here 4010 seconds ago')
+    await t.rejects(async () => await session?.accessToken(), { code: 'FST_TOKEN_UNAUTHENTICATED', statusCode: 401 })
+    t.equal(await session?.claims(), null)
+  })
+
+  t.test('a job and the browser refresh one session once, and each has what the other has got', async (t) => {
+    const { app, server, clock, enter } = await start(t, redis)
+    const { browser, sessionId } = await enter()
+    const session = await app.tokenSessions.get(sessionId)
+    for (let generation = 1; generation <= 3; generation++) {
+      clock.now += 301
+      const all = await Promise.all([session?.accessToken(), browser.get('/token'), session?.accessToken(), browser.get('/token')])
+      t.equal(new Set(all.map((each) => typeof each === 'object' ? each.json.token : each)).size, 1)
+      t.equal(server.refreshes, generation)
+    }
+    const other = await session?.accessToken({ resource: 'https://orders.example.com' })
+    t.ok(other)
+    t.equal(server.refreshes, 4)
+    t.equal(await session?.accessToken({ resource: 'https://orders.example.com' }), other, 'which is kept')
+    t.equal(server.refreshes, 4)
+  })
+
+  t.test('a session that nobody has, that has ended, or that is another registration\'s is null; a provider that is none is an error', async (t) => {
+    const { app, enter } = await start(t, redis)
+    const { browser, sessionId } = await enter()
+    t.equal(await app.tokenSessions.get('nobody\'s'), null)
+    await t.rejects(app.tokenSessions.get(sessionId, { provider: 'nobody' }), { code: 'FST_TOKEN_UNKNOWN_PROVIDER' })
+    await browser.post('/auth/logout')
+    t.equal(await app.tokenSessions.get(sessionId), null)
+    t.strictSame(await app.tokenSessions.list({ sub: 'alice' }), [])
+  })
+
+  t.test('an admin sees the sessions of a user, the newest first, and ends one of them', async (t) => {
+    const { app, clock, server, enter, ended } = await start(t, redis)
+    const first = await enter('alice')
+    clock.now += 60
+    server.settings.now = () => clock.now * 1000
+    const second = await enter('alice')
+    const ofBob = await enter('bob')
+    const list = await app.tokenSessions.list({ sub: 'alice' })
+    t.strictSame(list.map(({ sessionId }) => sessionId), [second.sessionId, first.sessionId])
+    t.ok((list[0]?.startedAt ?? 0) >= (list[1]?.startedAt ?? 0) + 59)
+    await list[1]?.end()
+    t.strictSame((await Promise.all([first, second, ofBob].map(({ browser }) => browser.get('/token')))).map(({ status }) => status), [401, 200, 200])
+    t.strictSame(ended, [{ provider: 'default', sessionId: first.sessionId, reason: 'ended' }])
+    t.strictSame((await app.tokenSessions.list({ sub: 'alice' })).map(({ sessionId }) => sessionId), [second.sessionId])
+  })
+
+  t.test('all sessions of a user, of a session at the provider, or one, end at once, with their newest refresh tokens, and are told; who logs in again lives', async (t) => {
+    const { app, server, clock, enter, ended, log } = await start(t, redis)
+    const at = async (browser: Browser) => (await browser.get('/token')).status
+    const [one, two, three, ofBob] = [await enter('alice'), await enter('alice'), await enter('alice'), await enter('bob')]
+    clock.now += 301
+    t.equal(await at(one.browser), 200)
+    t.equal(await app.tokenSessions.end({ sid: three.sid }), 1)
+    t.strictSame(await Promise.all([one, two, three].map(({ browser }) => at(browser))), [200, 200, 401])
+    t.equal(await app.tokenSessions.end({ sessionId: two.sessionId }), 1)
+    t.equal(await app.tokenSessions.end({ sub: 'alice' }), 1)
+    t.strictSame(await Promise.all([one, two, three, ofBob].map(({ browser }) => at(browser))), [401, 401, 401, 200])
+    t.strictSame(server.families.filter(({ alive }) => alive).map(({ sub }) => sub), ['bob'], 'the strict server has revoked what is newest')
+    t.strictSame(ended.map(({ sessionId, reason }) => [sessionId, reason]), [three, two, one].map(({ sessionId }) => [sessionId, 'ended']))
+    t.equal(await app.tokenSessions.end({ sub: 'alice' }), 0)
+    t.equal(await at((await enter('alice')).browser), 200)
+    assertNoSecrets(t, server, log)
+  })
+
+  t.test('a refresh under way brings no session back that was ended, and what it brings is revoked', async (t) => {
+    const { app, server, clock, enter } = await start(t, redis)
+    const { browser } = await enter()
+    clock.now += 301
+    const gate = server.hold()
+    const refreshing = browser.get('/token')
+    await gate.arrived()
+    t.equal(await app.tokenSessions.end({ sub: 'alice' }), 1)
+    gate.release()
+    t.equal((await refreshing).status, 401)
+    t.equal((await browser.get('/token')).status, 401)
+    t.strictSame(await client.keys('tokens:session:*'), [])
+    while (server.families.some(({ alive }) => alive)) await new Promise((resolve) => { setTimeout(resolve, 10) })
+  })
+
+  t.test('a provider that revokes nothing keeps no session alive', async (t) => {
+    const { app, server, enter } = await start(t, redis)
+    const { browser } = await enter()
+    server.fault(faults.answer(503), Infinity, 'revocation')
+    t.equal(await app.tokenSessions.end({ sub: 'alice' }), 1)
+    t.equal((await browser.get('/token')).status, 401)
+  })
+
+  t.test('a query that is none is refused, and ends nobody', async (t) => {
+    const { app, enter } = await start(t, redis)
+    const { browser } = await enter()
+    for (const query of [{}, { sub: '' }, { sub: undefined }, { sub: 'alice', sid: 'A' }, { email: 'alice' }, null, 'alice', { sub: ['alice'] }]) {
+      await t.rejects(app.tokenSessions.end(query as never), { code: 'FST_TOKEN_INVALID_PARAMETERS' })
+    }
+    t.equal((await browser.get('/token')).status, 200)
+  })
+
+  t.test('a Redis that is gone is an error, and no session that is none', async (t) => {
+    const own = await startRedis(t)
+    const { app, enter } = await start(t, own)
+    const { sessionId } = await enter()
+    const session = await app.tokenSessions.get(sessionId)
+    await own.stop()
+    const failed = { code: 'FST_TOKEN_STORE_FAILED', statusCode: 503 }
+    await t.rejects(app.tokenSessions.get(sessionId), failed)
+    await t.rejects(app.tokenSessions.list({ sub: 'alice' }), failed)
+    await t.rejects(app.tokenSessions.end({ sub: 'alice' }), failed)
+    await t.rejects(async () => await session?.accessToken(), failed)
+  })
+
+  t.test('a store that finds sessions by their requests only says so, and what to do', async (t) => {
+    const { app } = await startLoginApp(t)
+    for (const ask of [() => app.tokenSessions.get('x'), () => app.tokenSessions.list({ sub: 'alice' }), () => app.tokenSessions.end({ sub: 'alice' })]) {
+      await t.rejects(async () => { await ask() }, { code: 'FST_TOKEN_STORE_NO_DIRECTORY', message: /redisTokenStore/ })
+    }
+  })
+})
+
+t.test('sessions of several processes', { skip }, async (t) => {
+  const here = await startStage(t, 3, { isStoredThere: true, timeout: 0.5 })
+  const { server, redis, member } = here
+  t.beforeEach(() => { here.outcome() })
+  const saved = async (sub: string) => await member(0).save(await server.issue({ sub }))
+  const json = { 'content-type': 'application/json' }
+
+  t.test('parallel requests on one expired session, at all of them, are one token request; several generations, one after the other', async (t) => {
+    const browser = await here.login()
+    for (let generation = 0; generation < 3; generation++) {
+      here.move(301)
+      t.strictSame(summaryOf(await here.storm(browser, 20)), { statuses: [200], tokens: 1 })
+      t.strictSame(here.outcome(), { alive: true, tokenRequests: 1 })
+    }
+  })
+
+  t.test('two processes that write one session at once, for two resources, lose nothing of it', async (t) => {
+    const browser = await here.login()
+    const answers = await Promise.all(['https://orders.example.com', 'https://invoices.example.com'].flatMap((resource, place) =>
+      [1, 2].map(() => member(place).browser(browser).get(`/token?resource=${resource}`))))
+    t.strictSame(summaryOf(answers), { statuses: [200], tokens: 2 })
+    t.strictSame(here.outcome(), { alive: true, tokenRequests: 2 })
+    for (const resource of ['https://orders.example.com', 'https://invoices.example.com']) t.equal((await member(2).browser(browser).get(`/token?resource=${resource}`)).status, 200)
+    t.strictSame(here.outcome(), { alive: true, tokenRequests: 0 }, 'the third has both')
+  })
+
+  t.test('all sessions of a user are ended in one process: the next request at the others is 401, and the refresh tokens are revoked', async (t) => {
+    const browsers = [await saved('carol'), await saved('carol')]
+    here.move(301)
+    for (const browser of browsers) t.equal((await member(1).browser(browser).get('/token')).status, 200, 'the newest refresh tokens are known to another process')
+    const other = await saved('dave')
+    const { text } = await member(2).browser().send('POST', '/end', json, JSON.stringify({ sub: 'carol' }))
+    t.equal(text, '{"ended":2}')
+    for (const browser of browsers) t.strictSame((await here.storm(browser)).map(({ status }) => status), [401, 401, 401])
+    t.strictSame(server.families.filter(({ sub }) => sub === 'carol').map(({ alive }) => alive), [false, false])
+    t.strictSame((await here.storm(other)).map(({ status }) => status), [200, 200, 200])
+    t.equal((await (await saved('carol')).get('/token')).status, 200, 'who logs in again lives')
+    t.strictSame(here.members.flatMap(({ told }) => told).filter((what) => what.startsWith('ended')), ['ended: ended', 'ended: ended'], 'told once of each')
+  })
+
+  t.test('while Redis is gone, requests that need their session are 503 with Retry-After, the others are served, and nobody is logged out; back again, all goes on', async (t) => {
+    const browser = await here.login()
+    await redis.stop()
+    const answers = await here.storm(browser, 3)
+    t.strictSame([...new Set(answers.map(({ status, headers, json, setCookies }) => [status, headers.get('retry-after'), json.code, setCookies.length].join()))], ['503,1,FST_TOKEN_STORE_FAILED,0'])
+    t.equal((await member(0).browser().get('/token')).status, 401, 'who has no session is told without Redis')
+    await redis.start() // empty: what was in it is gone, and only that
+    const again = await later(async () => await saved('erin'))
+    t.equal((await again.get('/token')).status, 200)
+  })
+
+  t.test('a Redis that is frozen answers 503 in time, and every session goes on when it is thawed', async (t) => {
+    const browser = await later(async () => await saved('frank'))
+    redis.freeze()
+    const begun = performance.now()
+    const frozen = await here.storm(browser, 5)
+    t.strictSame([...new Set(frozen.map(({ status }) => status))], [503])
+    t.ok(performance.now() - begun < 3000)
+    redis.thaw()
+    await later(async () => { for (const { status } of await here.storm(browser)) if (status !== 200) throw new Error(String(status)) })
+    here.move(301)
+    t.strictSame(summaryOf(await here.storm(browser, 3)), { statuses: [200], tokens: 1 })
+  })
+})
+
+/** What is tried again until it goes well: Redis may need a moment to be found again. */
+async function later<Result> (work: () => Promise<Result>): Promise<Result> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (tries === 100) throw error
+      await new Promise((resolve) => { setTimeout(resolve, 50) })
+    }
+  }
+}
