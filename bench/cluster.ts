@@ -8,7 +8,7 @@ import { type Stage, startStage } from '../test/support/cluster/stage.ts'
 const requests = 200
 /** Of the token endpoint, in milliseconds. */
 const latencies = [5, 50, 500]
-const rounds = 15
+const rounds = 31
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
@@ -54,7 +54,7 @@ for (const size of [1, 2, 4]) {
   const here = await startStage({ teardown: (close) => closing.push(close) }, size)
   const redis = new Redis(here.redis.port)
   // So that each process has seen as many requests as the single one.
-  for (let warm = 0; warm < 8 * size; warm++) await storm(here)
+  for (let warm = 0; warm < 60 * size; warm++) await storm(here)
   for (const latency of latencies) {
     here.server.settings.latency = latency
     const before = [await scripts(redis), await messages(redis)] as const

@@ -1,4 +1,5 @@
-import { LoginFailed, ServiceUnavailable } from '../errors.ts'
+import { LoginFailed } from '../errors.ts'
+import { errorOf, RefreshFailure } from '../refresh/failure.ts'
 import { pack, unpack } from '../stores/cookie/pack.ts'
 import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
@@ -30,7 +31,7 @@ export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, clock
     if (tokens !== undefined) return tokens
   }
   if (claim.status !== 'yours' && claim.status !== 'alone') throw new LoginFailed('this browser has finished it already')
-  if (await shared.sending(code, 2 * requestTimeout + START_SECONDS) === 'lost') throw new ServiceUnavailable(1, { cause: new Error('another process has taken over') })
+  if (await shared.sending(code, 2 * requestTimeout + START_SECONDS) === 'lost') throw errorOf(new RefreshFailure('unavailable', { cause: new Error('another process has taken over'), wasAsked: false }))
   try {
     const tokens = await redeem()
     await shared.settle(code, { successor: { generation: 1, content: Buffer.from(pack(tokens), 'base64url'), lifetime: gracePeriod } })

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
 import Fastify from 'fastify'
 import { Cluster, Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -335,7 +334,7 @@ t.test('a client that connects when it is needed, and puts a prefix before its k
 })
 
 t.test('a Cluster of three nodes: all of a session is in one slot', { skip }, async (t) => {
-  const nodes = await Promise.all([1, 2, 3].map(async (number) => await startRedis(t, ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${process.pid}-${number}.conf`, '--dir', tmpdir()])))
+  const nodes = await Promise.all([1, 2, 3].map(async () => await startRedis(t, ['--cluster-enabled', 'yes'])))
   joinCluster(nodes)
   const clients = nodes.slice(0, 2).map(({ port }) => new Cluster([{ port, host: '127.0.0.1' }]))
   t.teardown(() => { for (const client of clients) client.disconnect() })

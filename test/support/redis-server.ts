@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -22,6 +22,8 @@ export interface Closing { teardown (close: () => unknown): void }
 export class TestRedis {
   readonly port: number
   readonly #settings: readonly string[]
+  /** Replicas write files, whatever is not to be saved. */
+  readonly #directory = mkdtempSync(path.join(tmpdir(), 'redis-'))
   #process: ChildProcess | undefined
 
   constructor (port: number, settings: readonly string[]) {
@@ -34,7 +36,7 @@ export class TestRedis {
   }
 
   async start (): Promise<void> {
-    const redis = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', ...this.#settings], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const redis = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--dir', this.#directory, ...this.#settings], { stdio: ['ignore', 'pipe', 'inherit'] })
     this.#process = redis
     for await (const line of createInterface({ input: redis.stdout })) if (line.includes('Ready to accept connections')) break
     redis.stdout.resume()
@@ -50,6 +52,11 @@ export class TestRedis {
     await exited
   }
 
+  async remove (): Promise<void> {
+    await this.stop()
+    rmSync(this.#directory, { recursive: true })
+  }
+
   freeze (): void {
     this.#process?.kill('SIGSTOP')
   }
@@ -61,7 +68,7 @@ export class TestRedis {
 
 export async function startRedis (t: Closing, settings: readonly string[] = []): Promise<TestRedis> {
   const redis = new TestRedis(await freePort(), settings)
-  t.teardown(async () => { await redis.stop() })
+  t.teardown(() => redis.remove())
   await redis.start()
   return redis
 }
@@ -75,10 +82,16 @@ export interface Sentinel {
 
 export async function startSentinel (t: Closing, { port: mainPort }: TestRedis): Promise<Sentinel> {
   const port = await freePort()
-  const file = path.join(await mkdtemp(path.join(tmpdir(), 'sentinel-')), 'sentinel.conf')
-  await writeFile(file, `sentinel monitor main 127.0.0.1 ${mainPort} 1\nsentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n`)
+  const directory = mkdtempSync(path.join(tmpdir(), 'sentinel-'))
+  const file = path.join(directory, 'sentinel.conf')
+  writeFileSync(file, `sentinel monitor main 127.0.0.1 ${mainPort} 1\nsentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n`)
   const sentinel = spawn('redis-server', [file, '--sentinel', '--port', String(port), '--bind', '127.0.0.1'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => { sentinel.kill('SIGKILL') })
+  t.teardown(async () => {
+    const exited = once(sentinel, 'exit')
+    sentinel.kill('SIGKILL')
+    await exited
+    rmSync(directory, { recursive: true })
+  })
   const lines = createInterface({ input: sentinel.stdout })
   const said = (what: string) => new Promise<void>((resolve) => { lines.on('line', (line) => { if (line.includes(what)) resolve() }) })
   const promoted = said('+switch-master')
