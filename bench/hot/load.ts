@@ -1,4 +1,10 @@
-import autocannon from 'autocannon'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import type { Served } from './served.ts'
 
 /** What one round has seen of one system. */
@@ -10,37 +16,26 @@ export interface Measure {
   readonly p99: number
 }
 
-/** How long, or how many requests. */
-export type Extent = { readonly duration: number } | { readonly amount: number }
+const connections = 32
+const seconds = 1
+const script = fileURLToPath(new URL('./cookies.lua', import.meta.url))
 
-const connections = 10
-
-/** One round: `GET /token` as fast as it goes, with this cookie, or each time the next of those. All have to be answered with 200. */
-export async function load (server: Served, cookie: string | (() => string), extent: Extent): Promise<Measure> {
-  const times: number[] = []
+/**
+ * One round: `GET` of this path as fast as the server can, with one of these cookies after the other. All have to be answered with 200. wrk asks,
+ * from the second core: what is written in JavaScript leaves the server idle between two answers.
+ */
+export async function load (server: Served, route: string, cookies: readonly string[]): Promise<Measure> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'cookies-'))
+  const file = path.join(folder, 'cookies')
+  await writeFile(file, cookies.join('\n'))
   const before = await server.cpu()
-  // By the last answer: autocannon itself comes to an end only at its next full second.
-  let start = NaN
-  let end = NaN
-  const { non2xx, errors, timeouts } = await new Promise<autocannon.Result>((resolve, reject) => {
-    const instance = autocannon({
-      url: `${server.origin}/token`,
-      connections,
-      ...extent,
-      ...(typeof cookie === 'string'
-        ? { headers: { cookie } }
-        : { requests: [{ setupRequest: (request) => ({ ...request, headers: { ...request.headers, cookie: cookie() } }) }] })
-    }, (error, result) => error ? reject(error) : resolve(result))
-    instance.on('start', () => { start = performance.now() })
-    instance.on('response', (_client, _status, _bytes, time) => {
-      times.push(time)
-      end = performance.now()
-    })
-  })
-  if (non2xx + errors + timeouts > 0) throw new Error(`${server.name}: ${non2xx} answers were no success, ${errors} requests failed, ${timeouts} took too long`)
-  return {
-    requestsPerSecond: times.length * 1000 / (end - start),
-    cpu: (await server.cpu() - before) / times.length,
-    p99: times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? NaN
-  }
+  const wrk = spawn('taskset', ['-c', '1', 'wrk', '-t', '1', '-c', String(connections), '-d', `${seconds}s`, '-s', script, server.origin + route, '--', file], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [output] = await Promise.all([text(wrk.stdout), once(wrk, 'exit')])
+  const cpu = await server.cpu() - before
+  await rm(folder, { recursive: true })
+  const said = output.split('\n').find((line) => line.startsWith('{'))
+  if (said === undefined) throw new Error('wrk has said nothing: is it there? apt-get install wrk')
+  const { answers, failed, microseconds, p99 } = JSON.parse(said)
+  if (failed > 0 || answers === 0) throw new Error(`${server.name}: of ${answers} requests ${failed} failed`)
+  return { requestsPerSecond: answers * 1_000_000 / microseconds, cpu: cpu / answers, p99: p99 / 1000 }
 }

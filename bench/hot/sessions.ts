@@ -18,13 +18,12 @@ export const largeTokens: Partial<Settings> = {
   idTokenClaims: { name: 'Alice Example', email: 'alice@example.com', email_verified: true, groups: groups(13) }
 }
 
-/** Such tokens, and whose they are. */
-export async function savedTokens (): Promise<{ issuer: Issuer, tokens: SavedTokens }> {
+/** Such tokens. */
+export async function savedTokens (): Promise<SavedTokens> {
   const server = await startAuthorizationServer(largeTokens)
-  const { issuer, settings } = server
   const { id_token: idToken = '', ...tokens } = await server.issue()
   await server.close()
-  return { issuer: { issuer, settings }, tokens: { ...tokens, id_token: idToken } }
+  return { ...tokens, id_token: idToken }
 }
 
 /** So many sessions with the same tokens: the cookies of a browser each, none of which was ever sent before. */

@@ -22,7 +22,13 @@ async function start (plugin: typeof tokenManagement, { issuer, settings: { clie
     session: { key: sessionKey },
     login: { callbackUri: `http://127.0.0.1:${port}/auth/callback`, scope }
   })
-  app.get('/token', { onRequest: app.requireAccessToken }, async (request) => ({ token: await request.accessToken() }))
+  let token: string | undefined
+  app.get('/token', async (request) => {
+    token = await request.accessToken()
+    return { token }
+  })
+  app.get('/guarded', { onRequest: app.requireAccessToken }, async (request) => ({ token: await request.accessToken() }))
+  app.get('/nothing', async () => ({ token })) // as much to send, for which nobody is asked
   const origin = await app.listen({ port, host: '127.0.0.1' })
   return { origin, close: () => app.close() }
 }
