@@ -27,7 +27,7 @@ export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, clock
   const code: Spendable = { id: `login ${state}`, generation: 0, secret: codeVerifier, arrived: 0, endsAt: clock() + TRANSACTION_SECONDS }
   const claim = await shared.claim(code)
   if (claim.status === 'succeeded') {
-    const tokens = unpack(claim.content.toString('base64url'))
+    const tokens = unpack(claim.content.toString('base64url'))?.tokens
     if (tokens !== undefined) return tokens
   }
   if (claim.status !== 'yours' && claim.status !== 'alone') throw new LoginFailed('this browser has finished it already')

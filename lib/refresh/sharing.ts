@@ -122,7 +122,7 @@ export class Sharing {
   }
 
   async #newest ({ content, isNewest }: { readonly content: Buffer, readonly isNewest: boolean }): Promise<TokenSet> {
-    const tokens = unpack(content.toString('base64url'))
+    const tokens = unpack(content.toString('base64url'))?.tokens
     if (tokens === undefined) throw new RefreshFailure('spent')
     if (isNewest || !isRefreshable(tokens)) return tokens
     const next = await this.shared?.look(this.#spendable(tokens, 0))

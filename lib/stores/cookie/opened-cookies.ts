@@ -5,6 +5,9 @@ import { nonceOf } from '../seal.ts'
 /** Bound of what is remembered: the sessions of some thousand users who come again and again. */
 const MAX_BYTES = 32 * 1_048_576
 
+/** What an entry takes beside texts and tokens, about. */
+const OTHERS_BYTES = 1500
+
 /** How long a cookie is remembered that does not come back, and how often what is stale is swept, in seconds. */
 const MAX_AGE = 600
 const SWEEP_INTERVAL = 60
@@ -12,6 +15,8 @@ const SWEEP_INTERVAL = 60
 interface Entry<Session> {
   readonly sealed: string
   readonly session: Session
+  /** Of its tokens, in bytes. */
+  readonly size: number
 }
 
 /**
@@ -33,7 +38,7 @@ export class OpenedCookies<Session extends { readonly tokens: TokenSet }> {
       ttl: MAX_AGE * 1000,
       updateAgeOnGet: true,
       maxSize: MAX_BYTES,
-      sizeCalculation: ({ sealed, session }) => sealed.length + sizeOf(session.tokens)
+      sizeCalculation: ({ sealed, size }) => sealed.length + size + OTHERS_BYTES
     })
   }
 
@@ -42,9 +47,10 @@ export class OpenedCookies<Session extends { readonly tokens: TokenSet }> {
     return entry?.sealed === sealed ? entry.session : undefined
   }
 
-  remember (sealed: string, session: Session): void {
+  /** @param size - of its tokens, in bytes. */
+  remember (sealed: string, session: Session, size: number): void {
     this.#sweep()
-    this.#entries.set(nonceOf(sealed), { sealed, session })
+    this.#entries.set(nonceOf(sealed), { sealed, session, size })
   }
 
   /** Everything of a session that has ended. */
@@ -60,9 +66,4 @@ export class OpenedCookies<Session extends { readonly tokens: TokenSet }> {
     this.#sweptAt = this.#clock()
     this.#entries.purgeStale()
   }
-}
-
-/** Of the tokens, and of all the rest about as much as it is. */
-function sizeOf ({ accessTokens, refreshToken = '', idToken = '' }: TokenSet): number {
-  return accessTokens.reduce((sum, { accessToken }) => sum + accessToken.length + 500, refreshToken.length + idToken.length + 1000)
 }

@@ -21,47 +21,88 @@ type Segment = readonly [json: string] | number | string
  * them again gives the same characters: what is JSON is compressed with the rest, and what is not follows as bytes.
  */
 export function pack (tokens: TokenSet): string {
+  const { accessTokens, refreshToken, idToken, ...rest } = tokens
   const bytes: Buffer[] = []
-  const json = JSON.stringify(withTokens(tokens, (token) => token.split('.').map((segment) => packSegment(segment, bytes))))
+  const segmentsOf = (token: string) => token.split('.').map((segment) => packSegment(segment, bytes))
+  const json = JSON.stringify({
+    ...rest,
+    accessTokens: accessTokens.map((token) => ({ ...token, accessToken: segmentsOf(token.accessToken) })),
+    ...(refreshToken !== undefined && { refreshToken: segmentsOf(refreshToken) }),
+    ...(idToken !== undefined && { idToken: segmentsOf(idToken) })
+  })
   const compressed = deflateRawSync(json, { dictionary })
   const head = Buffer.alloc(HEAD_BYTES)
   head.writeUInt32BE(compressed.length)
   return Buffer.concat([head, compressed, ...bytes]).toString('base64url')
 }
 
-/** `undefined` for whatever has not been packed by `pack`. */
-export function unpack (packed: string): TokenSet | undefined {
+/** What was packed, and how many bytes it takes with all its tokens, about. */
+export interface Unpacked {
+  readonly tokens: TokenSet
+  readonly size: number
+}
+
+/** Of its tokens, only those that somebody looks at are put together. `undefined` for whatever has not been packed by `pack`. */
+export function unpack (packed: string): Unpacked | undefined {
   try {
     const buffer = Buffer.from(packed, 'base64url')
     const end = HEAD_BYTES + buffer.readUInt32BE()
     const json = inflateRawSync(buffer.subarray(HEAD_BYTES, end), { dictionary, maxOutputLength: MAX_INFLATED_BYTES, chunkSize: CHUNK_BYTES }).toString()
-    const tokens: unknown = JSON.parse(json)
-    if (!isPacked(tokens)) return undefined
-    const nextBytes = readerOf(buffer, end)
-    return withTokens(tokens, (segments) => segments.map((segment) => {
-      if (typeof segment === 'string') return segment
-      return typeof segment === 'number' ? nextBytes(segment) : encode(segment[0])
-    }).join('.'))
+    const content: unknown = JSON.parse(json)
+    if (!isPacked(content)) return undefined
+    return { tokens: tokensOf(content, buffer, end), size: Math.ceil((json.length + buffer.length - end) * 4 / 3) }
   } catch {
     return undefined
   }
 }
 
-type PackedTokenSet<Token> = Omit<TokenSet, 'accessTokens' | 'refreshToken' | 'idToken'> & {
-  readonly accessTokens: ReadonlyArray<Omit<TokenSet['accessTokens'][number], 'accessToken'> & { readonly accessToken: Token }>
-  readonly refreshToken?: Token
-  readonly idToken?: Token
+type PackedAccessToken = Omit<TokenSet['accessTokens'][number], 'accessToken'> & { readonly accessToken: readonly Segment[] }
+type PackedTokenSet = Omit<TokenSet, 'accessTokens' | 'refreshToken' | 'idToken'> & {
+  readonly accessTokens: readonly PackedAccessToken[]
+  readonly refreshToken?: readonly Segment[]
+  readonly idToken?: readonly Segment[]
 }
 
-/** In the same order each time: the bytes follow one another in it. */
-function withTokens<From, To> (tokens: PackedTokenSet<From>, change: (token: From) => To): PackedTokenSet<To> {
-  const { accessTokens, refreshToken, idToken, ...rest } = tokens
-  return {
-    ...rest,
-    accessTokens: accessTokens.map((token) => ({ ...token, accessToken: change(token.accessToken) })),
-    ...(refreshToken !== undefined && { refreshToken: change(refreshToken) }),
-    ...(idToken !== undefined && { idToken: change(idToken) })
+/** In the order in which they were packed: the bytes follow one another in it. */
+function tokensOf ({ accessTokens, refreshToken, idToken, ...rest }: PackedTokenSet, buffer: Buffer, start: number): TokenSet {
+  let at = start
+  const next = (segments: readonly Segment[]): () => string => {
+    const begin = at
+    for (const segment of segments) if (typeof segment === 'number') at += segment
+    return once(() => join(segments, buffer, begin))
   }
+  const tokens = {
+    ...rest,
+    accessTokens: accessTokens.map(({ accessToken, ...about }) => {
+      const text = next(accessToken)
+      return { ...about, get accessToken () { return text() } }
+    }),
+    ...(refreshToken !== undefined && { refreshToken: next(refreshToken)() })
+  }
+  if (idToken === undefined) return tokens
+  const text = next(idToken)
+  return { ...tokens, get idToken () { return text() } }
+}
+
+/** What it is made of is let go. */
+function once (make: () => string): () => string {
+  let pending: typeof make | undefined = make
+  let text = ''
+  return () => {
+    if (pending !== undefined) text = pending()
+    pending = undefined
+    return text
+  }
+}
+
+function join (segments: readonly Segment[], buffer: Buffer, start: number): string {
+  let at = start
+  return segments.map((segment) => {
+    if (typeof segment === 'string') return segment
+    if (typeof segment !== 'number') return encode(segment[0])
+    at += segment
+    return buffer.toString('base64url', at - segment, at)
+  }).join('.')
 }
 
 /** Puts what is only bytes behind the others. */
@@ -76,20 +117,10 @@ function packSegment (segment: string, bytes: Buffer[]): Segment {
   return decoded.length
 }
 
-/** Gives, in base64url, so many bytes after those that it has given before. */
-function readerOf (buffer: Buffer, start: number): (length: number) => string {
-  let end = start
-  return (length) => {
-    const begin = end
-    end += length
-    return buffer.toString('base64url', begin, end)
-  }
-}
-
 function encode (text: string): string {
   return Buffer.from(text).toString('base64url')
 }
 
-function isPacked (tokens: unknown): tokens is PackedTokenSet<readonly Segment[]> {
-  return isRecord(tokens) && Array.isArray(tokens.accessTokens)
+function isPacked (content: unknown): content is PackedTokenSet {
+  return isRecord(content) && Array.isArray(content.accessTokens)
 }

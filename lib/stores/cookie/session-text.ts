@@ -65,10 +65,10 @@ export class SessionTexts {
   #unseal (sealed: string, log: FastifyBaseLogger): OpenedSession | undefined {
     const { content, isOfOldKey = false } = this.#seal.open(sealed, log) ?? {}
     const { version, provider, usedAt, tokens: packed } = content ?? {}
-    const tokens = version === VERSION && typeof packed === 'string' ? unpack(packed) : undefined
-    if (tokens === undefined || typeof provider !== 'string' || typeof usedAt !== 'number') return undefined
-    const session = { provider, usedAt, tokens, isOfOldKey }
-    this.#opened.remember(sealed, session)
+    const unpacked = version === VERSION && typeof packed === 'string' ? unpack(packed) : undefined
+    if (unpacked === undefined || typeof provider !== 'string' || typeof usedAt !== 'number') return undefined
+    const session = { provider, usedAt, tokens: unpacked.tokens, isOfOldKey }
+    this.#opened.remember(sealed, session, unpacked.size)
     return session
   }
 }

@@ -174,7 +174,7 @@ test('what is remembered of opened cookies is bounded in bytes, goes with time, 
   const session = (sessionId: string) => ({ tokens: { sessionId, generation: 0, startedAt: 0, accessTokens: [], refreshToken: 'r'.repeat(3000) } })
   const sealed = (index: number) => `${String(index).padStart(4000, 'x')}.${String(index).padStart(32, 'n')}`
   const opened = new OpenedCookies<ReturnType<typeof session>>(() => clock.now)
-  for (let index = 0; index < 10_000; index++) opened.remember(sealed(index), session(`s${index % 100}`))
+  for (let index = 0; index < 10_000; index++) opened.remember(sealed(index), session(`s${index % 100}`), 3000)
   const known = () => Array.from({ length: 10_000 }, (_, index) => index).filter((index) => opened.get(sealed(index)) !== undefined)
   const after = known()
   t.ok(after.length > 3000 && after.length < 5000, `${after.length} of them`)
@@ -184,6 +184,6 @@ test('what is remembered of opened cookies is bounded in bytes, goes with time, 
   t.equal(known().filter((index) => index % 100 === 99).length, 0)
   t.ok(opened.get(sealed(9998)))
   clock.now += 601
-  opened.remember(sealed(1), session('s1'))
+  opened.remember(sealed(1), session('s1'), 3000)
   t.strictSame(known(), [1])
 })

@@ -46,7 +46,7 @@ const asJson = (tokens: object): TokenSet => JSON.parse(JSON.stringify(tokens))
 test('any token set comes out as it went in, JWT or not: 10,000 random ones', async (t) => {
   const changed: TokenSet[] = []
   fc.assert(fc.property(tokenSet.map(asJson), (tokens) => {
-    if (!isDeepStrictEqual(unpack(pack(tokens)), tokens)) changed.push(tokens)
+    if (!isDeepStrictEqual(unpack(pack(tokens))?.tokens, tokens)) changed.push(tokens)
     return changed.length === 0
   }), { numRuns: 10_000 })
   t.strictSame(changed, [])
@@ -65,7 +65,7 @@ test('what is no packed token set is none, and what would grow beyond all bounds
     t.equal(unpack(text), undefined, text)
   }
   const large = (length: number) => packed({ accessTokens: [], refreshToken: ['.'.repeat(length)] })
-  t.match(unpack(large(200_000)), { accessTokens: [] })
+  t.match(unpack(large(200_000))?.tokens, { accessTokens: [] })
   t.equal(unpack(large(300_000)), undefined)
   fc.assert(fc.property(fc.base64String(), (text) => { unpack(text) }), { numRuns: 10_000 })
 })
