@@ -89,7 +89,7 @@ export class SessionRecords {
 function sessionOf (content: Buffer): TimedSession | undefined {
   const end = content.indexOf(LINE_BREAK)
   const head: unknown = JSON.parse(content.toString('utf8', 0, end))
-  const tokens = unpack(content.toString('base64url', end + 1))
+  const tokens = unpack(content.toString('base64url', end + 1))?.tokens
   const { version, usedAt } = isRecord(head) ? head : {}
   return version === VERSION && typeof usedAt === 'number' && tokens !== undefined ? { usedAt, tokens } : undefined
 }
