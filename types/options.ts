@@ -156,6 +156,8 @@ export interface TokenManagementOptions {
     startRedirectPath?: NonNullable<Options['login']>['startRedirectPath']
     /** `false`: logins ask for no `nonce`, for providers that leave it out of their id_tokens (LinkedIn). That gives up one of two defences against an id_token, or a code, that was taken from another login; the other is PKCE. Default: `true`. */
     nonce?: NonNullable<Options['login']>['nonce']
+    /** Verify id_tokens, of logins and of refreshes, by the keys at the provider's `jwks_uri`, where its metadata has one. `false`: only the TLS connection to the provider vouches for them (OpenID Connect Core §3.1.3.7). Default: `true`. */
+    verifySignature?: NonNullable<Options['login']>['verifySignature']
     /** Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider's metadata says `require_pushed_authorization_requests`. Default: `false`. */
     pushedAuthorizationRequests?: NonNullable<Options['login']>['pushedAuthorizationRequests']
     /** `false`: the tokens are handed to `login.onTokens` and not stored. Default: `true`. */

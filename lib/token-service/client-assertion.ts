@@ -1,7 +1,7 @@
 import { type AuthorizationServer, ClientSecretJwt, modifyAssertion, type ModifyAssertionOptions, PrivateKeyJwt } from 'oauth4webapi'
 import { InvalidOptions } from '../errors.ts'
 import { type OutgoingRequest, outgoingRequest } from '../tokens/outgoing-request.ts'
-import { authenticateBy, type ClientAuthentication, present } from './client-authentication.ts'
+import { authenticateBy, authenticateBySecret, type ClientAuthentication } from './client-authentication.ts'
 import type { Current } from './current.ts'
 import { type PrivateKey, signingKey } from './private-key.ts'
 
@@ -34,9 +34,8 @@ export interface PrivateKeyJwtOptions extends AssertionOptions {
  */
 export function clientSecretJwt (clientSecret: Current<string>, options: AssertionOptions = {}): ClientAuthentication {
   checkAudience(options)
-  return authenticateBy('client_secret_jwt', clientSecret, (given) => {
-    const secret = present(given)
-    return async (server, ...request) => { await ClientSecretJwt(secret, modified(server, options))(server, ...request) }
+  return authenticateBySecret('client_secret_jwt', clientSecret, (secret) => async (server, ...request) => {
+    await ClientSecretJwt(secret, modified(server, options))(server, ...request)
   })
 }
 

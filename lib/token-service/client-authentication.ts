@@ -16,6 +16,8 @@ export interface ClientAuthentication {
   readonly methods?: readonly string[]
   /** The certificate of the connection authenticates (RFC 8705); where there is none here, the app's own backchannel brings it. */
   readonly mutualTls?: { readonly certificate?: () => Promise<ClientCertificate> }
+  /** The secret of the client, where it has one: id_tokens may be signed with it (OpenID Connect Core §10.1). */
+  readonly secret?: () => Promise<string>
 }
 
 /**
@@ -26,7 +28,7 @@ export interface ClientAuthentication {
  * @see RFC 6749 §2.3.1
  */
 export function clientSecretBasic (clientSecret: Current<string>): ClientAuthentication {
-  return authenticateBy('client_secret_basic', clientSecret, (secret) => basic(present(secret)))
+  return authenticateBySecret('client_secret_basic', clientSecret, basic)
 }
 
 /**
@@ -39,7 +41,7 @@ export function clientSecretBasic (clientSecret: Current<string>): ClientAuthent
  * @see RFC 6749 §2.3.1
  */
 export function clientSecretPost (clientSecret: Current<string>): ClientAuthentication {
-  return authenticateBy('client_secret_post', clientSecret, (secret) => ClientSecretPost(present(secret)))
+  return authenticateBySecret('client_secret_post', clientSecret, ClientSecretPost)
 }
 
 /**
@@ -95,6 +97,11 @@ export function authenticateBy<Value extends object | string> (method: string, v
   return Object.assign(authenticate, { methods: [method] })
 }
 
+/** @throws FST_TOKEN_INVALID_OPTIONS where there is no secret. */
+export function authenticateBySecret (method: string, clientSecret: Current<string>, make: (secret: string) => ClientAuth): ClientAuthentication {
+  return Object.assign(authenticateBy(method, clientSecret, (secret) => make(present(secret))), { secret: ofCurrent(clientSecret, present) })
+}
+
 /** The credentials are form-encoded as the URL standard has it, which leaves `*-._` as they are: so services take them, too, that decode nothing. */
 function basic (clientSecret: string): ClientAuth {
   return (_server, { client_id: clientId }, _body, headers) => {
@@ -108,8 +115,7 @@ function nowOf ({ [clockSkew]: skew = 0 }: Client): number {
   return Date.now() / 1000 + skew
 }
 
-/** @throws FST_TOKEN_INVALID_OPTIONS where there is no secret. */
-export function present (clientSecret: string): string {
+function present (clientSecret: string): string {
   if (typeof clientSecret === 'string' && clientSecret !== '') return clientSecret
   throw new InvalidOptions('the client secret is missing or empty: give the one that is registered at the provider')
 }

@@ -20,6 +20,8 @@ export interface Expected {
   readonly idToken: 'required' | 'byProduct'
   /** Whose the session is. */
   readonly identity?: Identity | undefined
+  /** Rejects where a by-product is not signed by the provider, or nobody can tell. */
+  readonly checkSignature?: ((idToken: string) => Promise<unknown>) | undefined
 }
 
 /** What one of oauth4webapi's `process…Response` functions does. */
@@ -31,7 +33,7 @@ export type Process = (response: Response) => Promise<oauth.TokenEndpointRespons
  *
  * @throws AnswerError
  */
-export async function judgeTokens (success: Success, process: Process, { tokenType, idToken, identity }: Expected): Promise<{ response: TokenResponse, dropped: Dropped[] }> {
+export async function judgeTokens (success: Success, process: Process, { tokenType, idToken, identity, checkSignature }: Expected): Promise<{ response: TokenResponse, dropped: Dropped[] }> {
   const { answer, dropped } = readTokenAnswer(success.body ?? {})
   const refuse = (problem: string, details = {}) => new AnswerError(problem, { status: success.status, refreshToken: salvageable(success.body), ...details })
   if (typeof answer.token_type === 'string' && answer.token_type.toLowerCase() !== tokenType.toLowerCase()) {
@@ -46,10 +48,12 @@ export async function judgeTokens (success: Success, process: Process, { tokenTy
   if (byProduct === undefined) return { response, dropped }
   if (!isSameIdentity(identity, byProduct)) throw refuse('the id_token is of another identity than the session', { wrongIdentity: true })
   try {
-    return { response: await judgeAnswer(success, process, 200, answer), dropped }
+    const whole = await judgeAnswer(success, process, 200, answer)
+    await checkSignature?.(byProduct)
+    return { response: whole, dropped }
   } catch (error) {
-    if (error instanceof AnswerError && !error.wrongIdentity) return { response, dropped: [...dropped, { member: 'id_token', problem: error.message }] }
-    throw error
+    if (error instanceof AnswerError && error.wrongIdentity) throw error
+    return { response, dropped: [...dropped, { member: 'id_token', problem: error instanceof Error ? error.message : 'unknown' }] }
   }
 }
 

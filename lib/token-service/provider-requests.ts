@@ -16,6 +16,7 @@ import type { Metadata } from './metadata.ts'
 import { Notices } from './notices.ts'
 import { type Preparation, preparedAuthentication } from './prepared-authentication.ts'
 import { secretsOf } from './secrets.ts'
+import { Signatures } from './signatures.ts'
 import { serverOfTenant } from './tenants.ts'
 import { readAnswer } from './token-response.ts'
 
@@ -29,6 +30,7 @@ export interface ProviderSettings extends Preparation {
   readonly clockTolerance: number
   readonly defaultExpiresIn?: number | undefined
   readonly tokenResponse?: Options['tokenResponse']
+  readonly login?: { readonly verifySignature: boolean } | undefined
   /** Which claims of id_tokens are kept. */
   readonly session?: { readonly claims: readonly string[] } | undefined
   readonly clock: () => number
@@ -54,6 +56,7 @@ type Process = (server: oauth.AuthorizationServer, client: oauth.Client, answer:
 export class ProviderRequests {
   readonly #settings: ProviderSettings
   readonly notices: Notices
+  readonly signatures: Signatures
   readonly #authentication: ClientAuthentication
   readonly #dpop = new Dpop()
   #grants = 0
@@ -62,6 +65,7 @@ export class ProviderRequests {
     const { clientAuthentication, requestTimeout } = settings
     this.#settings = settings
     this.notices = new Notices(settings.log, settings.clientId)
+    this.signatures = new Signatures(settings)
     this.#authentication = boundedAuthentication(preparedAuthentication(clientAuthentication, settings), requestTimeout)
   }
 

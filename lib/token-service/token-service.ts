@@ -71,7 +71,7 @@ export class TokenService {
     if (this.#settings.dpop && !dpopKey) this.#requests.notices.once('dpop', {}, 'A session from before the option dpop is refreshed without a proof: its tokens are Bearer tokens until its next login')
     const [response, reading] = await this.#requests.tokens({ dpopKey, dispatcher },
       (parties, options) => oauth.refreshTokenGrantRequest(...parties, refreshToken, { ...options, additionalParameters: askedFor(wish) }),
-      oauth.processRefreshTokenResponse, { idToken: 'byProduct', identity })
+      oauth.processRefreshTokenResponse, { idToken: 'byProduct', identity, checkSignature: this.#requests.signatures.ofByProducts(dispatcher) })
     return nextTokenSet(previous, response, reading, wish)
   }
 

@@ -7,12 +7,13 @@ import undici5 from 'undici5'
 import undici6 from 'undici6'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { faults } from '../support/authorization-server/faults.ts'
+import type { Settings } from '../support/authorization-server/settings.ts'
 import type { Browser } from '../support/browser.ts'
 import { startApp, type TestApp } from '../support/start-app.ts'
 import { BackchannelError, callBackchannel } from '../../lib/token-service/backchannel.ts'
 
-async function start (t: Test): Promise<AuthorizationServer> {
-  const server = await startAuthorizationServer({ expiresIn: 60 })
+async function start (t: Test, metadata: Settings['metadata'] = {}): Promise<AuthorizationServer> {
+  const server = await startAuthorizationServer({ expiresIn: 60, metadata })
   t.teardown(() => server.close())
   return server
 }
@@ -68,7 +69,7 @@ for (const by of ['option', 'decorator'] as const) {
     const browser = await test.login()
     t.equal(await refreshAt(test, browser, '/inner'), 200)
     await browser.post('/revoke')
-    t.strictSame(agent.paths, ['/.well-known/openid-configuration', '/token', '/revoke', '/revoke'])
+    t.strictSame(agent.paths, ['/.well-known/openid-configuration', '/token', '/jwks', '/revoke', '/revoke'])
     t.strictSame(server.requests.map(({ url }) => url.pathname), agent.paths, 'nothing went past it')
     await test.app.close()
     t.notOk(await isClosed(agent, server.issuer))
@@ -81,7 +82,7 @@ test('the option wins over the decorator for its provider, and the decorator sta
   const test = await startApp(t, server, { backchannel: byOption, before: (app) => app.decorate('backchannel', byDecorator) })
   t.equal(test.app.backchannel, byDecorator)
   t.equal(await refreshAt(test, await test.login(), '/token'), 200)
-  t.strictSame([byOption.paths.length, byDecorator.paths.length], [2, 0])
+  t.strictSame([byOption.paths.length, byDecorator.paths.length], [3, 0])
 })
 
 test('in an encapsulated context the nearest decorator wins', async (t) => {
@@ -103,7 +104,7 @@ test('in an encapsulated context the nearest decorator wins', async (t) => {
   for (const path of ['/inner', '/innermost', '/token']) t.equal(await refreshAt(test, browser, path), 200)
   await browser.post('/revoke')
   t.strictSame(outer.paths, ['/.well-known/openid-configuration', '/token'])
-  t.strictSame(inner.paths, ['/token', '/revoke', '/revoke'])
+  t.strictSame(inner.paths, ['/token', '/jwks', '/revoke', '/revoke'])
   t.strictSame(innermost.paths, ['/token'])
 })
 
@@ -127,7 +128,7 @@ test('options of an undici Agent are handed to the pool, and it is closed with t
 })
 
 test('connections are kept alive: one after the other needs one, and many at once ten', async (t) => {
-  const server = await start(t)
+  const server = await start(t, { jwks_uri: undefined })
   const test = await startApp(t, server)
   t.equal(server.connections, 1)
   const browser = await test.login()

@@ -14,7 +14,7 @@ import type { Realm } from './realm.ts'
 import { RequestLog, type Endpoint, type RequestRecord } from './request-log.ts'
 import { sessionKey } from './session-key.ts'
 import { settingsFrom, type Settings } from './settings.ts'
-import { createSigner } from './signer.ts'
+import { createSigner, type Signer } from './signer.ts'
 import { tokenResponse, type TokenResponse } from './token-response.ts'
 
 /** Starts a strict authorization server on a free port of loopback. */
@@ -91,6 +91,9 @@ export class AuthorizationServer {
   hold (options?: HoldOptions): Gate {
     return this.#gates.add(options)
   }
+
+  /** What it signs with: for tokens of its own that no request asks for, and to rotate the key. */
+  get signer (): Signer { return this.#realm.signer }
 
   /** A nonce as the next answer would bring it (RFC 9449 §8). */
   nextNonce (): string {

@@ -1,6 +1,7 @@
 import { decodeJwt, type JWTPayload } from 'jose'
 import { drip, encoded, headersThenSilence, reset, silence, type Answer } from './answer.ts'
 import type { Fault } from './fault-queue.ts'
+import type { Forgery } from './forgeries.ts'
 
 type Headers = Record<string, string>
 
@@ -43,11 +44,12 @@ export const faults = {
   without: (...names: string[]): Fault => onTokens((body) =>
     Object.fromEntries(Object.entries(body).filter(([name]) => !names.includes(name)))),
   /** The token response with other claims in its id_token, signed well: `{ sub: 'mallory' }`; `undefined` leaves one out. */
-  idToken: (claims: JWTPayload): Fault => ({
+  idToken: (claims: JWTPayload): Fault => faults.forged((payload, signer) => signer.sign({ ...payload, ...claims })),
+  /** The token response with an id_token that says the same, and is signed like this. */
+  forged: (forge: Forgery): Fault => ({
     alter: async (answer, signer) => {
       if (typeof answer.body === 'string' || !('id_token' in answer.body) || typeof answer.body.id_token !== 'string') return answer
-      const token = await signer.sign({ ...decodeJwt(answer.body.id_token), ...claims })
-      return { ...answer, body: { ...answer.body, id_token: token } }
+      return { ...answer, body: { ...answer.body, id_token: await forge(decodeJwt(answer.body.id_token), signer) } }
     }
   }),
 
