@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { TokenManagementOptions } from '../types/options.ts'
 import { decorateClients } from './cached-tokens/client-tokens.ts'
+import { backchannelLogout } from './login/backchannel-logout.ts'
 import { login } from './login/login.ts'
 import { logout } from './login/logout.ts'
 import { loginsOf } from './login/start-login.ts'
@@ -45,6 +46,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
   const paths = pathsOf(options, fastify.prefix)
   if (options.login) await fastify.register(login, { ...options, provider, paths, login: options.login, logins })
   if (options.logout) await fastify.register(logout, { ...options, provider, paths, logout: options.logout })
+  if (options.logout?.backchannelLogoutPath) await fastify.register(backchannelLogout, { provider, path: options.logout.backchannelLogoutPath })
 }
 
 /**

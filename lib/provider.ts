@@ -23,6 +23,7 @@ import { type ClientAuthentication, clientAuthenticationOf, warnIfUnlisted } fro
 import { decorateBackchannel, forProbes } from './token-service/decorate-backchannel.ts'
 import { checkAlgorithm } from './token-service/dpop.ts'
 import { LoginRequests } from './token-service/login-requests.ts'
+import { LogoutTokens } from './token-service/logout-token.ts'
 import { metadataOf } from './token-service/metadata.ts'
 import { answersAtAll } from './token-service/probe.ts'
 import { ProviderRequests } from './token-service/provider-requests.ts'
@@ -36,6 +37,7 @@ export interface Provider {
   readonly name: string
   readonly tokenService: TokenService
   readonly loginRequests: LoginRequests
+  readonly logoutTokens: LogoutTokens
   readonly coordinator: RefreshCoordinator
   /** What is done in turn with the other processes of the app. */
   readonly sharing: Sharing
@@ -109,7 +111,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const background = new Background()
   const events = new RefreshEvents({ ...options, provider: name, log })
   const replaced = new ReplacedSessions(options.gracePeriod, clock)
-  const sharing = new Sharing({ ...options, memory: coordinator, replaced, log })
+  const sharing = new Sharing({ ...options, memory: coordinator, replaced, findsLogins: options.logout?.backchannelLogoutPath !== undefined, log })
   const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client, and a store, of its own; otherwise they are the provider's.
@@ -137,6 +139,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     onSessionEnded: options.onSessionEnded,
     tokenService,
     loginRequests: new LoginRequests(requests, options.tenants, turnsFor(options)),
+    logoutTokens: new LogoutTokens(requests, options),
     replaced,
     loginPath: pathsOf(options, fastify.prefix).login,
     coordinator,

@@ -107,7 +107,7 @@ export const callbacks: TokenManagementOptions = {
   },
   onSessionEnded ({ sessionId, reason }) {
     exactly<string>()(sessionId, true)
-    exactly<'logout' | 'refreshTokenDead' | 'replaced' | 'ended' | 'expired'>()(reason, true)
+    exactly<'logout' | 'refreshTokenDead' | 'replaced' | 'ended' | 'backchannelLogout' | 'expired'>()(reason, true)
   }
 }
 

@@ -173,6 +173,8 @@ export interface TokenManagementOptions {
   logout?: false | {
     /** The route that logs out: POST, from a page of the app itself, by a form or by `fetch`. `/auth/<name>/logout` for a named provider. Default: `'/auth/logout'`. */
     path?: NonNullable<Options['logout']>['path']
+    /** The route to which the provider posts logout tokens (OpenID Connect Back-Channel Logout); registered there as the `backchannel_logout_uri`. It needs a provider with a `jwks_uri`, and the option `coordinator` or a store that finds its sessions. See docs/login.md. */
+    backchannelLogoutPath?: NonNullable<Options['logout']>['backchannelLogoutPath']
     /** Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`. */
     postLogoutRedirectUri?: NonNullable<Options['logout']>['postLogoutRedirectUri']
   }
@@ -180,7 +182,7 @@ export interface TokenManagementOptions {
   onRefreshed?: Options['onRefreshed']
   /** Told after each refresh that failed: the class of the failure, and whether it ended the session. */
   onRefreshFailed?: Options['onRefreshFailed']
-  /** Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, `ended` from elsewhere by `app.tokenSessions`, or `expired` (seen when it comes back after `session.absoluteDuration`). */
+  /** Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, `ended` from elsewhere by `app.tokenSessions`, `backchannelLogout` by the provider, or `expired` (seen when it comes back after `session.absoluteDuration`). */
   onSessionEnded?: Options['onSessionEnded']
   /** Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean. */
   onRefreshTokenReused?: Options['onRefreshTokenReused']

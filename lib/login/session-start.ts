@@ -37,6 +37,7 @@ export async function startSession ({ provider, login }: SessionStartSettings, r
     await endReplaced(provider, request, earlier, null)
     throw error
   }
+  await provider.sharing.logins?.add(tokens)
   await endReplaced(provider, request, earlier, tokens)
 }
 

@@ -50,17 +50,20 @@ export function pathProblem (options: PathOptions, { prefix: given = '' }: Surro
   const prefix = withoutSlash(given)
   const { login, logout } = options
   if (logout?.path === '/') return 'logout.path must be longer than /: the address below it leads on to the provider'
-  if (!login) return undefined
-  const { pathname } = new URL(login.callbackUri)
-  if (!isRoutable(login.callbackPath ?? pathname)) return 'login.callbackUri and login.callbackPath: the path is a route, so it holds no escaped /, ?, # or %, and only what decodes as UTF-8'
-  if (login.callbackPath === undefined && !pathname.startsWith(`${prefix}/`)) {
-    return `login.callbackUri has the path ${pathname}, and all routes of this context begin with ${prefix}: nobody would come to the callback. ` +
-      `Give the callback a path below ${prefix}, here and at the provider; register the plugin outside of the prefix; or, behind a proxy that strips it, give the route in login.callbackPath`
-  }
-  const routes = [pathsOf(options, prefix).callback, login.startRedirectPath, logout?.path].filter((path) => path !== undefined)
+  const problem = login && callbackProblem(login, prefix)
+  if (problem !== undefined) return problem
+  const routes = [login && pathsOf(options, prefix).callback, login?.startRedirectPath, logout?.path, logout?.backchannelLogoutPath].filter((path) => path !== undefined)
   return new Set(routes).size < routes.length
-    ? 'login.startRedirectPath, logout.path and the path of login.callbackUri must differ: each is a route'
+    ? 'login.startRedirectPath, logout.path, logout.backchannelLogoutPath and the path of login.callbackUri must differ: each is a route'
     : undefined
+}
+
+function callbackProblem ({ callbackUri, callbackPath }: NonNullable<Options['login']>, prefix: string): string | undefined {
+  const { pathname } = new URL(callbackUri)
+  if (!isRoutable(callbackPath ?? pathname)) return 'login.callbackUri and login.callbackPath: the path is a route, so it holds no escaped /, ?, # or %, and only what decodes as UTF-8'
+  if (callbackPath !== undefined || pathname.startsWith(`${prefix}/`)) return undefined
+  return `login.callbackUri has the path ${pathname}, and all routes of this context begin with ${prefix}: nobody would come to the callback. ` +
+    `Give the callback a path below ${prefix}, here and at the provider; register the plugin outside of the prefix; or, behind a proxy that strips it, give the route in login.callbackPath`
 }
 
 function isRoutable (path: string): boolean {

@@ -73,6 +73,7 @@ const Login = Type.Object({
 
 const Logout = Type.Object({
   path: path({ default: '/auth/logout', description: 'The route that logs out: POST, from a page of the app itself, by a form or by `fetch`. `/auth/<name>/logout` for a named provider.' }),
+  backchannelLogoutPath: Type.Optional(path({ description: 'The route to which the provider posts logout tokens (OpenID Connect Back-Channel Logout); registered there as the `backchannel_logout_uri`. It needs a provider with a `jwks_uri`, and the option `coordinator` or a store that finds its sessions. See docs/login.md.' })),
   postLogoutRedirectUri: Type.Optional(Type.String({ description: 'Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`.' }))
 }, { additionalProperties: false, orFalse: true, description: 'The logout route; there with `login`, or when given. `false`: there is none.' })
 
@@ -126,7 +127,7 @@ export const OptionsSchema = Type.Object({
   logout: Type.Optional(Logout),
   onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
   onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
-  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, `ended` from elsewhere by `app.tokenSessions`, or `expired` (seen when it comes back after `session.absoluteDuration`).' })),
+  onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, `ended` from elsewhere by `app.tokenSessions`, `backchannelLogout` by the provider, or `expired` (seen when it comes back after `session.absoluteDuration`).' })),
   onRefreshTokenReused: Type.Optional(callback<(event: RefreshTokenReusedEvent) => unknown>({ description: 'Told when a refresh token comes back that somebody else has spent: see SECURITY.md for what that may mean.' })),
   clock: callback<() => number>({ default: () => () => Date.now() / 1000, description: 'Seconds since the epoch; replaced in tests.' })
 }, { additionalProperties: false })

@@ -52,15 +52,20 @@ export class SessionIndex {
 
   /** Keeps a session under its id, `sub` and `sid`, until it ends; what was kept of it before is replaced. */
   async add (session: IndexedSession): Promise<void> {
+    await this.#runAll(await this.adding(session))
+  }
+
+  /** What adds it. */
+  async adding (session: IndexedSession): Promise<Command[]> {
     const now = this.#clock()
     const [key = Buffer.alloc(0)] = this.#entryKeys
     const content = Buffer.from(JSON.stringify({ ...session, content: session.content?.toString('base64url') }))
     const [field = ''] = this.#namesOf({ sessionId: session.sessionId })
     const lifetime = Math.max(SHORTEST_MEMORY_MS, Math.ceil((session.endsAt - now) * 1000))
-    await this.#runAll(await Promise.all(queriesOf(session).map(async (query) => {
+    return await Promise.all(queriesOf(session).map(async (query) => {
       const [name = ''] = this.#namesOf(query)
       return { script: add, keys: keysOf(name), values: [field, await encrypt(key, content, name), session.endsAt, now, MOST, lifetime] }
-    })))
+    }))
   }
 
   /** Those that are not over; of one session the entry of the newest key. */
@@ -78,10 +83,14 @@ export class SessionIndex {
   }
 
   async remove (sessionId: string): Promise<void> {
-    const fields = this.#namesOf({ sessionId })
     const known = await this.find({ sessionId })
-    const names = new Set([{ sessionId }, ...known.flatMap(queriesOf)].flatMap((query) => this.#namesOf(query)))
-    await this.#runAll([...names].map((name) => ({ script: remove, keys: keysOf(name), values: fields })))
+    await this.#runAll([{ sessionId }, ...known].flatMap((session) => this.removing(session)))
+  }
+
+  /** What removes it, where all that it is found by is known. */
+  removing (session: Pick<IndexedSession, 'sessionId' | 'sub' | 'sid'>): Command[] {
+    const fields = this.#namesOf({ sessionId: session.sessionId })
+    return queriesOf(session).flatMap((query) => this.#namesOf(query)).map((name) => ({ script: remove, keys: keysOf(name), values: fields }))
   }
 
   /** The name under each key; the first is that under which it is kept from now on. */
@@ -105,7 +114,7 @@ function keysOf (name: string): string[] {
 }
 
 /** All that a session is found by, each in the one form that is asked for. */
-function queriesOf ({ sessionId, sub, sid }: IndexedSession): SessionQuery[] {
+function queriesOf ({ sessionId, sub, sid }: Pick<IndexedSession, 'sessionId' | 'sub' | 'sid'>): SessionQuery[] {
   return [{ sessionId }, ...(sub === undefined ? [] : [{ sub }]), ...(sid === undefined ? [] : [{ sid }])]
 }
 

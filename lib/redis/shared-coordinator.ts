@@ -7,6 +7,8 @@ import { type LinkSettings, RedisLink } from './link.ts'
 import { Messages } from './messages.ts'
 import { Published } from './published.ts'
 import { CLAIMED_MS } from './scripts.ts'
+import { SessionIndex } from './session-index.ts'
+import { RedisSharedLogouts } from './shared-logouts.ts'
 import { Standings } from './standings.ts'
 import { SuccessorSeal } from './successor-seal.ts'
 import { WakeUps } from './wake-ups.ts'
@@ -30,6 +32,7 @@ interface OwnClaim extends Claimed {
 
 /** What the processes of an app know together, in Redis. */
 export class RedisSharedCoordinator implements SharedCoordinator {
+  readonly logouts: RedisSharedLogouts
   readonly #seal: SuccessorSeal
   readonly #commands: Commands
   readonly #link: RedisLink
@@ -50,6 +53,7 @@ export class RedisSharedCoordinator implements SharedCoordinator {
     this.#ended = new EndedSessions(`tokens:{${this.#seal.nameOf('')}}:ended`, this.#link)
     this.#messages = new Messages(how.redis, settings.log, this.#ended, this.#wakeUps)
     this.#standings = new Standings(this.#commands, this.#seal, this.#link, this.#messages.ownChannel)
+    this.logouts = new RedisSharedLogouts(settings, this.#link, this.#published, new SessionIndex(settings, this.#link))
   }
 
   async claim (spendable: Spendable): Promise<Claim> {

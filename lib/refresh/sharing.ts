@@ -7,6 +7,7 @@ import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { RefreshFailure } from './failure.ts'
+import { IndexedLogins } from './indexed-logins.ts'
 
 /** Seconds after the beginning of a turn in which its last call begins, tries again and probes included: see `retry.ts`. */
 const BEGINNING = 2
@@ -17,6 +18,8 @@ export type SharingSettings = Pick<CheckedOptions, 'coordinator' | 'issuer' | 'c
   /** What this process knows itself. */
   readonly memory: RefreshCoordinator
   readonly replaced: ReplacedSessions
+  /** Whether logins are to be found by whose they are. */
+  readonly findsLogins: boolean
 }
 
 /** The turn of a process. */
@@ -39,6 +42,8 @@ export interface OwnTurn {
 export class Sharing {
   /** What the processes have in common; `undefined` where this is the only one. */
   readonly shared: SharedCoordinator | undefined
+  /** Where logins are found by whose they are; `undefined` where nobody looks for them, or none can. */
+  readonly logins: IndexedLogins | undefined
   readonly #settings: SharingSettings
 
   constructor (settings: SharingSettings) {
@@ -46,6 +51,7 @@ export class Sharing {
     const { session, memory, replaced, coordinator: create } = settings
     this.shared = create?.({ ...settings, ...session })
     if (create !== undefined && typeof this.shared?.claim !== 'function') throw new InvalidOptions('coordinator must be a function that gives a coordinator at once, such as redisRefreshCoordinator({ redis })')
+    this.logins = settings.findsLogins && this.shared?.logouts ? new IndexedLogins(this.shared.logouts, session.absoluteDuration) : undefined
     this.shared?.onEnded((sessionId) => { memory.end(sessionId) })
     this.shared?.onReplaced((sessionId) => { replaced.add(sessionId) })
   }
@@ -105,16 +111,17 @@ export class Sharing {
   }
 
   /** A logout, here and everywhere. */
-  async end ({ sessionId, startedAt }: TokenSet): Promise<void> {
+  async end (tokens: TokenSet): Promise<void> {
+    const { sessionId, startedAt } = tokens
     const { memory, session } = this.#settings
     memory.end(sessionId)
-    await this.shared?.end(sessionId, startedAt + session.absoluteDuration)
+    await Promise.all([this.shared?.end(sessionId, startedAt + session.absoluteDuration), this.logins?.remove(tokens)])
   }
 
   /** The same person has logged in again. */
-  async replace ({ sessionId }: TokenSet): Promise<void> {
-    this.#settings.replaced.add(sessionId)
-    await this.shared?.replace(sessionId)
+  async replace (tokens: TokenSet): Promise<void> {
+    this.#settings.replaced.add(tokens.sessionId)
+    await Promise.all([this.shared?.replace(tokens.sessionId), this.logins?.remove(tokens)])
   }
 
   async close (): Promise<void> {

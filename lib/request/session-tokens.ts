@@ -116,7 +116,9 @@ export class SessionTokens {
 
   async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
     const tokens = await this.#provider.tokenService.adopt(response, dpopKey)
-    await endReplaced(this.#provider, this.#place, await this.state.start(tokens), tokens)
+    const earlier = await this.state.start(tokens)
+    await this.#provider.sharing.logins?.add(tokens)
+    await endReplaced(this.#provider, this.#place, earlier, tokens)
     return tokens
   }
 

@@ -1,5 +1,6 @@
 import { compactVerify, type CryptoKey, decodeProtectedHeader } from 'jose'
 import type { Dispatcher } from 'undici'
+import { BackchannelError } from './backchannel.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { type KeyMeans, ProviderKeys, type ProviderKeysSettings } from './provider-keys.ts'
 
@@ -42,7 +43,9 @@ export class Signatures {
     if (!alg?.startsWith('HS')) return await this.keys.keyOf(token, means)
     const { secret } = this.#settings.clientAuthentication
     if (secret === undefined) throw new Error(`it is signed with ${alg}, by a secret of the client that is not known here. Have the provider sign with a key of its own`)
-    const key = new TextEncoder().encode(await secret())
+    const key = new TextEncoder().encode(await secret().catch((error: unknown) => {
+      throw new BackchannelError('The client secret cannot be had, which a token is signed with: see the cause', false, error, false)
+    }))
     await compactVerify(token, key)
     return key
   }

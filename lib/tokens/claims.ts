@@ -7,13 +7,13 @@ const ALWAYS: readonly string[] = ['sid', 'iat']
 
 /**
  * The claims that are kept beside the id_token, which may be too large for the cookie. A refreshed id_token that says less
- * takes none away (OpenID Connect Core §12.2).
+ * takes none away (OpenID Connect Core §12.2), and `iat` stays that of the login: a refresh is none.
  */
 export function keptClaims (idToken: string, wanted: readonly string[], before: Readonly<Record<string, unknown>> = {}): Record<string, unknown> | undefined {
   const claims = readClaims(idToken)
   if (claims === undefined) return undefined
   const kept = [...ALWAYS, ...wanted].filter((name) => Object.hasOwn(claims, name))
-  return { ...before, ...Object.fromEntries(kept.map((name) => [name, claims[name]])) }
+  return { ...before, ...Object.fromEntries(kept.map((name) => [name, claims[name]])), ...(before.iat !== undefined && { iat: before.iat }) }
 }
 
 /** What types claims have is the provider's word, and the app's, where it augments the interface. */

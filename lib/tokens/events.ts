@@ -42,9 +42,10 @@ export interface RefreshFailedEvent extends RefreshEvent {
  * - `refreshTokenDead`: the provider says so;
  * - `replaced`: somebody has logged in again in this browser, the same person or another;
  * - `ended`: from elsewhere, by `app.tokenSessions`;
+ * - `backchannelLogout`: the provider has ended it (OpenID Connect Back-Channel Logout);
  * - `expired`: `session.inactivityDuration` or `session.absoluteDuration` is over.
  */
-export type SessionEndReason = 'logout' | 'refreshTokenDead' | 'replaced' | 'ended' | 'expired'
+export type SessionEndReason = 'logout' | 'refreshTokenDead' | 'replaced' | 'ended' | 'backchannelLogout' | 'expired'
 
 /** A session that is over. */
 export interface SessionEndedEvent {

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { SharedLogouts } from './shared-logouts.ts'
 
 /**
  * What may be spent once by all processes together: the refresh token of a session (a second use revokes the whole grant,
@@ -89,6 +90,8 @@ export interface SharedCoordinator {
   replace (id: string): Promise<void>
   /** Told of each session that was replaced in another process, likewise. */
   onReplaced (listener: (id: string) => void): void
+  /** Back-channel logouts of sessions in cookies need it; nothing else does. Optional. */
+  readonly logouts?: SharedLogouts
   close (): Promise<void>
 }
 

@@ -35,8 +35,10 @@ export interface RealProvider {
   accepts (accessToken: string): Promise<boolean>
   /** Whether an access token lives, and the thumbprint of the key that it is bound to. */
   find (accessToken: string): Promise<{ readonly jkt: string | undefined } | undefined>
-  /** Goes through the login page, where somebody is logged in at once: the path that the browser is sent back to. */
-  authorize (url: URL): Promise<string>
+  /** Goes through the login page, where somebody is logged in at once: the path that the browser is sent back to. By default each time with another browser. */
+  authorize (url: URL, browser?: Browser): Promise<string>
+  /** Ends the session of a browser there. */
+  logOut (browser: Browser): Promise<void>
 }
 
 export interface RealProviderOptions {
@@ -77,6 +79,8 @@ export async function startRealProvider (t: Test, { callbackUri, registration, t
     issueRefreshToken: () => true,
     ttl: { AccessToken: 60, AuthorizationCode: 60, ClientCredentials: 60, IdToken: hour, RefreshToken: hour, Session: hour, Grant: hour, Interaction: hour },
     clockTolerance: 0,
+    // Its own would refuse loopback.
+    fetch: async (url, options) => await fetch(url, Object.assign({}, options, { dispatcher: undefined })),
     discovery: mtlsOrigin === undefined ? {} : { mtls_endpoint_aliases: aliases(mtlsOrigin) },
     async loadExistingGrant ({ oidc }) {
       const grantId = reusesGrants ? oidc.session?.grantIdFor(client.id) : undefined
@@ -125,8 +129,7 @@ export async function startRealProvider (t: Test, { callbackUri, registration, t
       const token = await provider.AccessToken.find(accessToken) ?? await provider.ClientCredentials.find(accessToken)
       return token && { jkt: token.jkt }
     },
-    authorize: async (url) => {
-      const browser = new Browser(issuer)
+    authorize: async (url, browser = new Browser(issuer)) => {
       let location = url
       while (location.origin === issuer) {
         const answer = await browser.get(location.href)
@@ -134,6 +137,11 @@ export async function startRealProvider (t: Test, { callbackUri, registration, t
         if (answer.status !== 303) throw new Error(`The provider answered ${answer.status}: ${answer.text}`)
       }
       return location.pathname + location.search
+    },
+    logOut: async (browser) => {
+      const [, xsrf = ''] = /name="xsrf" value="(\w+)"/.exec((await browser.get('/session/end')).text) ?? []
+      const answer = await browser.send('POST', '/session/end/confirm', { 'content-type': 'application/x-www-form-urlencoded' }, new URLSearchParams({ xsrf, logout: 'yes' }).toString())
+      if (answer.status !== 303) throw new Error(`The provider answered ${answer.status}: ${answer.text}`)
     }
   }
 }

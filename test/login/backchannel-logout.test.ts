@@ -1,0 +1,403 @@
+import { once } from 'node:events'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import tokenManagement, { type SessionEndedEvent, type TokenManagementOptions } from '../../lib/index.ts'
+import { redisRefreshCoordinator, type SharedCoordinator } from '../../lib/redis.ts'
+import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
+import { faults } from '../support/authorization-server/faults.ts'
+import { bySecret, forgeries } from '../support/authorization-server/forgeries.ts'
+import { logoutEvent, logoutToken, type LogoutTokenOptions } from '../support/authorization-server/logout-token.ts'
+import type { Settings } from '../support/authorization-server/settings.ts'
+import { type Answer, Browser } from '../support/browser.ts'
+import { disguises, dumpOf } from '../support/disguises.ts'
+import { freePort } from '../support/free-port.ts'
+import { callbackUri, logIn, startLogin } from '../support/login-flow.ts'
+import { startRealProvider } from '../support/real-provider.ts'
+import { connect, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
+import { sessionKey, startApp, type TestApp } from '../support/start-app.ts'
+
+const path = '/auth/backchannel-logout'
+const login = { callbackUri, scope: ['openid', 'offline_access'] }
+
+interface Here {
+  readonly server: AuthorizationServer
+  readonly redis: TestRedis
+  /** Two apps of one kind, as if they were two processes. */
+  readonly apps: readonly [TestApp, TestApp]
+  /** What any of them was told of sessions that have ended. */
+  readonly ended: SessionEndedEvent[]
+  /** A browser that somebody has logged in with, and the session at the provider. */
+  logIn (user?: string): Promise<{ browser: Browser, sid: string }>
+  /** What an app says to a logout token. */
+  post (token: string, place?: 0 | 1): Promise<Answer>
+  logOut (claims: LogoutTokenOptions['claims'], place?: 0 | 1): Promise<number>
+  /** Settles when every app has heard that a browser has no session any more. */
+  over (browser: Browser): Promise<void>
+}
+
+async function start (t: Test, { settings, ...options }: { settings?: Partial<Settings> } & Partial<TokenManagementOptions> = {}): Promise<Here> {
+  const server = await startAuthorizationServer({ metadata: { id_token_signing_alg_values_supported: ['ES256', 'HS256', 'none'] }, ...settings })
+  t.teardown(() => server.close())
+  const redis = await startRedis(t)
+  const ended: SessionEndedEvent[] = []
+  const one = async (): Promise<TestApp> => {
+    const client = connect(t, redis)
+    await once(client, 'ready')
+    return await startApp(t, server, {
+      coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }),
+      login,
+      logout: { backchannelLogoutPath: path },
+      onSessionEnded: (event) => ended.push(event),
+      ...options
+    })
+  }
+  const apps = [await one(), await one()] as const
+  const post = async (token: string, place: 0 | 1 = 1) => await postForm(apps[place], new URLSearchParams({ logout_token: token }).toString())
+  return {
+    server,
+    redis,
+    apps,
+    ended,
+    post,
+    async logIn (user = 'alice') {
+      server.settings.user = user
+      const browser = new Browser(apps[0].origin)
+      const answer = await logIn(browser)
+      if (answer.status !== 303) throw new Error(`The login was answered ${answer.status}: ${answer.text}`)
+      return { browser, sid: String(server.families.at(-1)?.id) }
+    },
+    logOut: async (claims = {}, place) => (await post(await logoutToken(server, { claims }), place)).status,
+    async over (browser) {
+      for (const { origin } of apps) while ((await browser.through(origin).clone().get('/token')).status !== 401);
+    }
+  }
+}
+
+async function postForm ({ origin }: TestApp, body: string, type = 'application/x-www-form-urlencoded'): Promise<Answer> {
+  return await new Browser(origin).send('POST', path, { 'content-type': type }, body)
+}
+
+const statusesOf = async (...browsers: Browser[]) => await Promise.all(browsers.map(async (browser) => (await browser.clone().get('/token')).status))
+
+t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (t) => {
+  t.test('R48 R49 the provider ends a session at one process, and the next request at another is 401', async (t) => {
+    const { logIn, server, apps, ended, post, over } = await start(t)
+    const { browser, sid } = await logIn()
+    const answer = await post(await logoutToken(server, { claims: { sub: 'alice', sid } }))
+    t.match([answer.status, answer.text, answer.headers.get('cache-control')], [200, '', 'no-store'])
+    await over(browser)
+    t.equal((await browser.through(apps[1].origin).get('/optional')).json.token, null)
+    t.match(ended, [{ provider: 'default', reason: 'backchannelLogout' }])
+    t.equal(ended.length, 1)
+    t.equal(server.revocations, 0, 'the provider ends what it has issued itself')
+  })
+
+  t.test('R49 with sid one session ends, with sub alone all of the user, and nobody else\'s', async (t) => {
+    const { logIn, logOut, over } = await start(t)
+    const [one, two, three, bobs] = [await logIn(), await logIn(), await logIn(), await logIn('bob')]
+    t.equal(await logOut({ sid: one.sid }), 200)
+    await over(one.browser)
+    t.strictSame(await statusesOf(two.browser, three.browser, bobs.browser), [200, 200, 200])
+    t.equal(await logOut({ sub: 'bob', sid: two.sid }), 200)
+    t.strictSame(await statusesOf(two.browser, three.browser, bobs.browser), [200, 200, 200], 'sub and sid must both be right')
+    t.equal(await logOut({ sub: 'alice', sid: two.sid }), 200)
+    await over(two.browser)
+    t.strictSame(await statusesOf(three.browser, bobs.browser), [200, 200])
+    const four = await logIn()
+    t.equal(await logOut({ sub: 'alice' }), 200)
+    await over(three.browser)
+    await over(four.browser)
+    t.strictSame(await statusesOf(bobs.browser), [200])
+    t.equal(await logOut({ sub: 'nobody' }), 200, 'who is not there is logged out')
+  })
+
+  t.test('where id_tokens have no sid, a logout by sub and sid ends the sessions of the user, and one by sid alone none', async (t) => {
+    const { logIn, logOut, over } = await start(t, { settings: { idTokenClaims: {} } })
+    const withSid = await logIn()
+    const withoutSid = await loginWithoutSid(t)
+    t.equal(await withoutSid.logOut({ sid: 'of the provider' }), 200)
+    t.strictSame(await statusesOf(withoutSid.browser), [200])
+    t.equal(await withoutSid.logOut({ sub: 'alice', sid: 'of the provider' }), 200)
+    await withoutSid.over(withoutSid.browser)
+    t.equal(await logOut({ sub: 'alice', sid: 'another' }), 200)
+    t.strictSame(await statusesOf(withSid.browser), [200])
+    t.equal(await logOut({ sub: 'alice', sid: withSid.sid }), 200)
+    await over(withSid.browser)
+  })
+
+  async function loginWithoutSid (t: Test) {
+    const here = await start(t)
+    here.server.fault(faults.idToken({ sid: undefined }))
+    return { ...here, ...await here.logIn() }
+  }
+
+  t.test('R49 who logs in again afterwards lives, also when an old logout token comes late; a refresh does not make a session newer', async (t) => {
+    const { logIn, logOut, over, server, apps, post } = await start(t)
+    const then = Math.floor(server.settings.now() / 1000)
+    const old = await logIn()
+    server.settings.now = () => Date.now() + 310_000
+    for (const { clock } of apps) clock.now += 310
+    t.equal((await old.browser.get('/token')).status, 200)
+    t.equal(server.refreshes, 1)
+    const late = await logoutToken(server, { claims: { sub: 'alice', iat: then + 5 } })
+    const next = await logIn()
+    t.equal((await post(late)).status, 200)
+    await over(old.browser)
+    t.strictSame(await statusesOf(next.browser), [200])
+    t.equal(await logOut({ sub: 'alice' }), 200)
+    await over(next.browser)
+    const last = await logIn()
+    t.equal((await post(late)).status, 400)
+    t.strictSame(await statusesOf(last.browser), [200])
+  })
+
+  t.test('R48 a logout token that is none is 400, and ends nothing', async (t) => {
+    const { logIn, server, apps, ended, post } = await start(t)
+    const { browser, sid } = await logIn()
+    const now = Math.floor(Date.now() / 1000)
+    const bad: Record<string, LogoutTokenOptions> = {
+      'of another issuer': { claims: { iss: 'https://mallory.example' } },
+      'of no issuer': { claims: { iss: undefined } },
+      'for another client': { claims: { aud: 'another' } },
+      'for nobody': { claims: { aud: undefined } },
+      'with a nonce': { claims: { nonce: 'a nonce' } },
+      'without events': { claims: { events: undefined } },
+      'of another event': { claims: { events: { 'https://schemas.openid.net/secevent/caep/event-type/session-revoked': {} } } },
+      'with events that are a text': { claims: { events: logoutEvent } },
+      'with an event that is no object': { claims: { events: { [logoutEvent]: true } } },
+      'that has expired': { claims: { iat: now - 200, exp: now - 31 } },
+      'that never expires': { claims: { exp: undefined } },
+      'that is from no time': { claims: { iat: undefined } },
+      'from the future': { claims: { iat: now + 60, exp: now + 120 } },
+      'without jti': { claims: { jti: undefined } },
+      'with an empty jti': { claims: { jti: '' } },
+      'with a sub that is no text': { claims: { sub: JSON.parse('5') } },
+      'with an empty sid': { claims: { sid: '' } },
+      'of nobody': { claims: { sub: undefined, sid: undefined } },
+      'that is an access token': { typ: 'at+jwt' },
+      'not signed': { forge: forgeries.unsigned },
+      'signed with the public key': { forge: forgeries.byPublicKey },
+      'signed with another secret': { forge: bySecret('another secret, long enough for HS256') },
+      'signed by another key': { forge: forgeries.byAnotherKey }
+    }
+    const claims = { sub: 'alice', sid }
+    const refused = async (what: string, answer: Answer) => {
+      t.match([answer.status, answer.json.error, answer.headers.get('cache-control')], [400, 'invalid_request', 'no-store'], what)
+      t.type(answer.json.error_description, 'string')
+    }
+    for (const [what, options] of Object.entries(bad)) await refused(what, await post(await logoutToken(server, { ...options, claims: { ...claims, ...options.claims } })))
+    const { id_token: idToken = '' } = await server.issue()
+    for (const token of [idToken, 'no.jwt', '', 'x', 'ey.ey.ey']) await refused(token.slice(0, 9), await post(token))
+    await refused('signed by a key that nobody knows', await post(await logoutToken(server, { claims, forge: forgeries.byUnknownKey })))
+
+    const good = async () => await logoutToken(server, { claims })
+    const bodies: Array<[body: string, type?: string]> = [
+      [''],
+      ['token=5'],
+      [`logout_token=${await good()}&logout_token=${await good()}`],
+      [JSON.stringify({ logout_token: await good() }), 'application/json'],
+      [`logout_token=${await good()}`, 'text/plain'],
+      [`logout_token=${await good()}`, 'multipart/form-data; boundary=x'],
+      [`logout_token=${await good()}&padding=${'x'.repeat(100_000)}`]
+    ]
+    for (const [body, type] of bodies) await refused(`${type} ${body.slice(0, 20)}`, await postForm(apps[1], body, type))
+    t.equal((await new Browser(apps[1].origin).get(`${path}?logout_token=${await good()}`)).status, 404)
+    t.strictSame([await statusesOf(browser, browser.through(apps[1].origin)), ended], [[200, 200], []])
+    t.equal((await post(await good())).status, 200)
+  })
+
+  t.test('what else is good: an audience of several, no typ, the client\'s secret', async (t) => {
+    const { logIn, server, post, over } = await start(t, { settings: { clientSecret: 'a secret, long enough for HS256 as well' } })
+    const good: LogoutTokenOptions[] = [{ claims: { aud: ['another', 'web'] } }, { typ: 'JWT' }, { forge: bySecret(server.settings.clientSecret) }]
+    for (const options of good) {
+      const { browser, sid } = await logIn()
+      t.equal((await post(await logoutToken(server, { ...options, claims: { sid, ...options.claims } }))).status, 200)
+      await over(browser)
+    }
+  })
+
+  t.test('R48 a logout token is taken once by all processes together', async (t) => {
+    const { logIn, server, post, redis } = await start(t)
+    const { sid } = await logIn()
+    const token = await logoutToken(server, { claims: { sid } })
+    t.equal((await post(token, 0)).status, 200)
+    for (const place of [0, 1] as const) t.match(await post(token, place), { status: 400, json: { error_description: 'it was done before' } })
+    const client = connect(t, redis)
+    const [key = ''] = await client.keys('*:logout')
+    const lifetime = await client.pttl(key)
+    t.ok(lifetime > 149_000 && lifetime <= 211_000, 'and no longer than it is good')
+  })
+
+  t.test('after a rotation the new key is asked for, and where the keys cannot be had the provider is to try again', async (t) => {
+    const { logIn, server, post, over, apps } = await start(t)
+    const { browser, sid } = await logIn()
+    await server.signer.rotate()
+    const token = await logoutToken(server, { claims: { sid } })
+    server.fault(faults.empty(503), 1, 'jwks')
+    const answer = await post(token)
+    t.match([answer.status, answer.json.error, answer.headers.get('cache-control')], [503, 'temporarily_unavailable', 'no-store'])
+    t.match(answer.headers.get('retry-after'), /^\d+$/)
+    t.strictSame(await statusesOf(browser), [200])
+    t.equal((await post(token)).status, 503, 'for a while nobody asks')
+    apps[1].clock.now += 31
+    t.equal((await post(token)).status, 200)
+    await over(browser)
+  })
+
+  t.test('anybody may post tokens of keys that nobody knows: the provider is asked for its keys once in a while', async (t) => {
+    const { server, post } = await start(t)
+    const statuses = []
+    for (let count = 0; count < 10; count++) statuses.push((await post(await logoutToken(server, { claims: { sub: 'alice' }, forge: forgeries.byUnknownKey }))).status)
+    t.strictSame(statuses, [400, ...Array.from({ length: 9 }, () => 503)])
+    t.equal(server.requestsTo('jwks').length, 2)
+  })
+
+  t.test('while Redis is gone the provider is to try again, and once it is back the same token ends the session', async (t) => {
+    const { logIn, server, post, over, redis, apps } = await start(t)
+    const { browser, sid } = await logIn()
+    const token = await logoutToken(server, { claims: { sid } })
+    const back = apps.map((app) => app.logged(/Redis answers again/))
+    redis.freeze()
+    t.equal((await post(token)).status, 503)
+    redis.thaw()
+    while ((await post(token)).status !== 200);
+    await over(browser)
+    await back[1]
+  })
+
+  t.test('a login while Redis is gone succeeds, and is found once it is back', async (t) => {
+    const { logIn, logOut, over, redis, apps } = await start(t)
+    await redis.stop()
+    const { browser, sid } = await logIn()
+    await redis.start()
+    await apps[0].logged(/Redis answers again/)
+    while ((await browser.clone().get('/token')).status === 200) await logOut({ sid })
+    await over(browser)
+  })
+
+  t.test('tokens that the app saves itself are found as well; a session that has ended is not told again', async (t) => {
+    const { server, apps, logOut, over, ended, redis } = await start(t)
+    const browser = await apps[0].login()
+    const left = await apps[0].login()
+    await left.post('/auth/logout')
+    t.equal(await logOut({ sub: 'alice' }), 200)
+    await over(browser)
+    t.strictSame(ended.map(({ reason }) => reason), ['logout', 'backchannelLogout'])
+    t.strictSame(await connect(t, redis).keys('*:index'), [], 'and nothing is kept of sessions that are over')
+    t.equal(server.families.length, 2)
+  })
+
+  t.test('a dump of Redis says of nobody who is logged in', async (t) => {
+    const { logIn, redis } = await start(t)
+    const { sid } = await logIn('somebody@example.com')
+    const { keys, text } = await dumpOf(connect(t, redis))
+    t.equal(keys.filter((key) => key.endsWith(':index')).length, 3)
+    for (const secret of ['somebody@example.com', sid]) for (const disguise of disguises(secret)) t.notOk(text.includes(disguise))
+  })
+
+  t.test('the app\'s own forms and errors stay its own, and a guard of the whole app does not close the route', async (t) => {
+    const { server, redis } = await start(t)
+    const { origin } = await startApp(t, server, {
+      coordinator: redisRefreshCoordinator({ redis: connect(t, redis) }),
+      login,
+      logout: { backchannelLogoutPath: path },
+      before: (app) => {
+        app.addHook('onRequest', async (request) => { if (request.headers['x-refused'] !== undefined) throw Object.assign(new Error('refused by the app'), { statusCode: 403 }) })
+      },
+      routes: (app) => app.addHook('onRequest', app.requireAccessToken)
+    })
+    const visitor = new Browser(origin)
+    const form = { 'content-type': 'application/x-www-form-urlencoded' }
+    const body = new URLSearchParams({ logout_token: await logoutToken(server, { claims: { sub: 'alice' } }) }).toString()
+    t.match(await visitor.send('POST', path, { ...form, 'x-refused': '1' }, body), { status: 403, json: { message: 'refused by the app' } })
+    t.equal((await visitor.send('POST', path, form, body)).status, 200)
+    t.match(await visitor.get('/token'), { status: 401 })
+  })
+
+  t.test('ended by a real provider, with sid: the session of one browser, and not that of another', async (t) => {
+    const { apps, browsers, provider, over } = await startReal(t, true)
+    const [one, two] = browsers
+    await provider.logOut(one.atProvider)
+    await over(one.browser)
+    t.strictSame(await statusesOf(two.browser, two.browser.through(apps[1])), [200, 200])
+    const callback = await provider.authorize(await startLogin(one.browser), one.atProvider)
+    t.equal((await one.browser.get(callback)).status, 303)
+    t.strictSame(await statusesOf(one.browser, one.browser.through(apps[1])), [200, 200], 'and who logs in again is')
+  })
+
+  t.test('ended by a real provider, without sid: all sessions of the user', async (t) => {
+    const { browsers, provider, over } = await startReal(t, false)
+    const [one, two] = browsers
+    await provider.logOut(two.atProvider)
+    await over(one.browser)
+    await over(two.browser)
+  })
+
+  /** Two apps on one Redis, of which the provider knows the second, and two browsers that are logged in at the first. */
+  async function startReal (t: Test, withSid: boolean) {
+    const port = await freePort()
+    const provider = await startRealProvider(t, {
+      callbackUri,
+      registration: { token_endpoint_auth_method: 'client_secret_basic', backchannel_logout_uri: `http://127.0.0.1:${port}${path}`, backchannel_logout_session_required: withSid },
+      features: { backchannelLogout: { enabled: true } }
+    })
+    const { issuer, client: { id: clientId, secret: clientSecret } } = provider
+    const redis = await startRedis(t)
+    const one = async (port = 0): Promise<string> => {
+      const client = connect(t, redis)
+      await once(client, 'ready')
+      const app = Fastify({ forceCloseConnections: true })
+      t.teardown(async () => { await app.close() })
+      await app.register(tokenManagement, {
+        issuer,
+        clientId,
+        clientSecret,
+        session: { key: sessionKey },
+        coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }),
+        login,
+        logout: { backchannelLogoutPath: path }
+      })
+      app.get('/token', async (request) => ({ token: await request.accessToken() }))
+      return await app.listen({ port, host: '127.0.0.1' })
+    }
+    const apps = [await one(), await one(port)] as const
+    const browserOf = async () => {
+      const [browser, atProvider] = [new Browser(apps[0]), new Browser(issuer)]
+      const answer = await browser.get(await provider.authorize(await startLogin(browser), atProvider))
+      t.equal(answer.status, 303)
+      return { browser, atProvider }
+    }
+    const browsers = [await browserOf(), await browserOf()] as const
+    return {
+      apps,
+      browsers,
+      provider,
+      over: async (browser: Browser) => { for (const origin of apps) while ((await browser.through(origin).clone().get('/token')).status !== 401); }
+    }
+  }
+})
+
+t.test('where no session could be found, or no logout token verified, the boot fails and says why', async (t) => {
+  const server = await startAuthorizationServer()
+  t.teardown(() => server.close())
+  const boot = async (options: Partial<TokenManagementOptions>) => await startApp(t, server, { login, logout: { backchannelLogoutPath: path }, ...options })
+  const withoutLogouts = (): SharedCoordinator => ({
+    claim: async () => ({ status: 'alone' }),
+    sending: async () => 'alone',
+    settle: async () => true,
+    look: async () => ({ status: 'alone' }),
+    end: async () => {},
+    onEnded: () => {},
+    replace: async () => {},
+    onReplaced: () => {},
+    close: async () => {}
+  })
+  const code = 'FST_TOKEN_INVALID_OPTIONS'
+  await t.rejects(boot({}), { code, message: /logout\.backchannelLogoutPath needs the option coordinator.*or a store that finds its sessions/ })
+  await t.rejects(boot({ coordinator: withoutLogouts }), { code, message: /logout\.backchannelLogoutPath needs the option coordinator/ })
+  const logouts = { index: async () => {}, find: async () => [], forget: async () => {}, hasSeen: async () => false, see: async () => {} }
+  server.settings.metadata = { jwks_uri: undefined }
+  await t.rejects(boot({ coordinator: () => ({ ...withoutLogouts(), logouts }) }), { code, message: /needs a provider whose metadata has a jwks_uri/ })
+  server.settings.metadata = {}
+  await boot({ coordinator: () => ({ ...withoutLogouts(), logouts }) })
+})
