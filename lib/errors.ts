@@ -60,8 +60,11 @@ export const NoDpopKey = createError<[problem: string, options?: ErrorOptions]>(
 /** The callback of the login cannot be redeemed. */
 export const LoginFailed = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_LOGIN_FAILED', 'The login failed: %s. Start it again.', 400)
 
-/** A request that changes the session, and does not come from the app's own pages. */
+/** A request that uses the session, and does not come from the app's own pages. */
 export const CrossSite = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_CROSS_SITE', 'Refused: %s comes from another origin, or does not say from where. Send it from a page of this app.', 403)
+
+/** A request that uses the session, and lacks what no page of another site can send. */
+export const CsrfHeaderMissing = createError<[header: string, options?: ErrorOptions]>('FST_TOKEN_CSRF_HEADER', 'Refused: the header that keeps other sites from using this session is missing. Send %s with each request, from a page of this app.', 403, Error, false)
 
 /** A 401 of this plugin: only a login helps. `reply.startLogin({ provider })` starts it. */
 export interface UnauthenticatedError extends FastifyError {

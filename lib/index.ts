@@ -2,6 +2,7 @@ import '../types/fastify.ts'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { TokenManagementOptions } from '../types/options.ts'
+import { csrfCheckOf } from './bff/csrf.ts'
 import { decorateClients } from './cached-tokens/client-tokens.ts'
 import { backchannelLogout } from './login/backchannel-logout.ts'
 import { login } from './login/login.ts'
@@ -42,6 +43,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     fastify.decorate('requireAccessToken', requireAccessToken)
     if (options.refresh !== 'manual') fastify.addHook(options.refresh, refreshTokens)
   }
+  csrfCheckOf(fastify, options.bff, providers)
   const logins = loginsOf(fastify)
   const paths = pathsOf(options, fastify.prefix)
   if (options.login) await fastify.register(login, { ...options, provider, paths, login: options.login, logins })

@@ -55,6 +55,8 @@ export interface Provider {
   readonly replaced: ReplacedSessions
   /** Where a browser logs in, as it sees it; `undefined` without `login`. */
   readonly loginPath: string | undefined
+  /** The origin of its callback, which is the app's own; `undefined` without `login`. */
+  readonly callbackOrigin: string | undefined
   readonly clock: () => number
   readonly onSessionEnded?: ((event: SessionEndedEvent) => unknown) | undefined
 }
@@ -142,6 +144,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     logoutTokens: new LogoutTokens(requests, options),
     replaced,
     loginPath: pathsOf(options, fastify.prefix).login,
+    callbackOrigin: options.login && new URL(options.login.callbackUri).origin,
     coordinator,
     sharing,
     background,

@@ -176,6 +176,8 @@ export async function decorated (app: FastifyInstance): Promise<void> {
   app.get('/a', { onRequest: app.requireAccessToken }, () => ({}))
   app.get('/b', { preHandler: [app.refreshTokens], config: { tokens: { provider: 'github', resource: 'https://api.example.com', scope: 'orders' } } }, () => ({}))
   app.get('/c', { config: { tokens: false } }, () => ({}))
+  app.post('/d', { onRequest: app.requireCsrfHeader }, () => ({}))
+  app.addHook('preHandler', app.requireCsrfHeader)
 }
 
 /** What a route may say. */

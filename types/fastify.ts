@@ -37,6 +37,15 @@ declare module 'fastify' {
     readonly refreshTokens: typeof refreshTokens
     /** Hook: a guard that ends requests without a current access token. */
     readonly requireAccessToken: typeof requireAccessToken
+    /**
+     * Hook: refuses what a page of another site may have sent. A page of the app sends the header `X-CSRF: 1` (option `bff.csrfHeader`)
+     * with each request; EventSource and WebSockets, which cannot, pass if the browser says that they are of the own origin.
+     *
+     * @throws FST_TOKEN_CSRF_HEADER (403), FST_TOKEN_CROSS_SITE (403)
+     * @example
+     * app.post('/orders', { onRequest: app.requireCsrfHeader, config: { tokens: { required: true } } }, handler)
+     */
+    requireCsrfHeader (request: FastifyRequest): Promise<void>
   }
 
   interface FastifyRequest {

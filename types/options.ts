@@ -178,6 +178,11 @@ export interface TokenManagementOptions {
     /** Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`. */
     postLogoutRedirectUri?: NonNullable<Options['logout']>['postLogoutRedirectUri']
   }
+  /** What the app's pages talk to. See docs/spa.md. */
+  bff?: {
+    /** The header that a page sends with each of its requests, for `app.requireCsrfHeader`; as the first registration says. Its name begins with `X-`, so that no page of another site can send it; `X-Requested-With: XMLHttpRequest` is what jQuery sends by itself. Default: `'X-CSRF: 1'`. */
+    csrfHeader?: NonNullable<Options['bff']>['csrfHeader']
+  }
   /** Told after each refresh: provider, new tokens, duration, how many callers waited. */
   onRefreshed?: Options['onRefreshed']
   /** Told after each refresh that failed: the class of the failure, and whether it ended the session. */

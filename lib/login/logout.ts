@@ -1,9 +1,10 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { CrossSite } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
 import type { Paths } from '../options/paths.ts'
 import type { Provider } from '../provider.ts'
 import { accessorOf } from '../request/decorate-requests.ts'
+import { isFromOwnPage } from '../request/own-origin.ts'
 import { ownRoute } from '../request/own-route.ts'
 import { createSeal } from '../stores/seal.ts'
 import { endSessionAddress } from './end-session-address.ts'
@@ -35,7 +36,7 @@ export async function logout (fastify: FastifyInstance, { provider, paths, logou
   })
 
   fastify.post(options.path, ownRoute, async (request, reply) => {
-    if (!isFromOwnOrigin(request)) throw new CrossSite('the logout')
+    if (!isFromOwnPage(request, [provider.callbackOrigin])) throw new CrossSite('the logout')
     const ended = await accessorOf(request).session({ provider: provider.name }).revoke()
     const address = endSessionAddress(provider.tokenService.metadata, { clientId, ...options, idToken: ended?.idToken })
     reply.header('cache-control', 'no-store')
@@ -57,11 +58,4 @@ function goOn (reply: FastifyReply, to: string): FastifyReply {
 /** As a header can hold it (RFC 3987 §3.1). */
 function inAscii (address: string): string {
   return address.replace(/[^\x21-\x7E]+/g, encodeURIComponent)
-}
-
-/** Browsers say where a POST comes from: Sec-Fetch-Site, or Origin where they are older. `trustProxy` decides what the own host is. */
-function isFromOwnOrigin (request: FastifyRequest): boolean {
-  const { 'sec-fetch-site': site, origin } = request.headers
-  if (site !== undefined) return site === 'same-origin'
-  return origin === `${request.protocol}://${request.host}`
 }

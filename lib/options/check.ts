@@ -39,7 +39,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
-  for (const part of [candidate.session.claims, candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.clients, candidate.tenants, candidate.allowInsecureRequests]) Object.freeze(part)
+  for (const part of [candidate.session.claims, candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.bff, candidate.clients, candidate.tenants, candidate.allowInsecureRequests]) Object.freeze(part)
   return Object.freeze({
     ...others,
     ...(metadata && { metadata }),

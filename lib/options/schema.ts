@@ -77,6 +77,10 @@ const Logout = Type.Object({
   postLogoutRedirectUri: Type.Optional(Type.String({ description: 'Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`.' }))
 }, { additionalProperties: false, orFalse: true, description: 'The logout route; there with `login`, or when given. `false`: there is none.' })
 
+const Bff = Type.Object({
+  csrfHeader: Type.String({ default: 'X-CSRF: 1', pattern: '^[Xx]-[\\w-]+: [\\x21-\\x7E]+$', description: 'The header that a page sends with each of its requests, for `app.requireCsrfHeader`; as the first registration says. Its name begins with `X-`, so that no page of another site can send it; `X-Requested-With: XMLHttpRequest` is what jQuery sends by itself.' })
+}, { default: {}, additionalProperties: false, description: 'What the app\'s pages talk to. See docs/spa.md.' })
+
 const Client = Type.Object({
   scope: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { description: 'What its tokens are for; default: what the provider gives it.' })),
   resource: Type.Optional(Type.String({ description: 'The API that its tokens are for (RFC 8707): an absolute URI without a fragment.' })),
@@ -125,6 +129,7 @@ export const OptionsSchema = Type.Object({
   clockTolerance: atMost(300, Type.Number({ default: 30, minimum: 0, description: 'How far the clocks of the provider and of this machine may be apart when an id_token is checked; 300 at most.' })),
   login: Type.Optional(Login),
   logout: Type.Optional(Logout),
+  bff: Bff,
   onRefreshed: Type.Optional(callback<(event: RefreshedEvent) => unknown>({ description: 'Told after each refresh: provider, new tokens, duration, how many callers waited.' })),
   onRefreshFailed: Type.Optional(callback<(event: RefreshFailedEvent) => unknown>({ description: 'Told after each refresh that failed: the class of the failure, and whether it ended the session.' })),
   onSessionEnded: Type.Optional(callback<(event: SessionEndedEvent) => unknown>({ description: 'Told when a session ends, and why: `logout`, `refreshTokenDead`, `replaced` by a later login in the same browser, `ended` from elsewhere by `app.tokenSessions`, `backchannelLogout` by the provider, or `expired` (seen when it comes back after `session.absoluteDuration`).' })),

@@ -222,7 +222,8 @@ test('the defaults are those of the schema', async (t) => {
     retryAmbiguous: false,
     requestTimeout: 10,
     clockTolerance: 30,
-    allowInsecureRequests: []
+    allowInsecureRequests: [],
+    bff: { csrfHeader: 'X-CSRF: 1' }
   })
   t.strictSame(session, {
     claims: ['sub', 'name', 'preferred_username', 'email'],
