@@ -10,10 +10,11 @@ import { logout } from './login/logout.ts'
 import { loginsOf } from './login/start-login.ts'
 import { checkOptions } from './options/check.ts'
 import { pathsOf } from './options/paths.ts'
-import { buildProvider, registryOf } from './provider.ts'
+import { buildProvider, hasRegistry, registryOf } from './provider.ts'
 import { checkRoutes } from './request/check-routes.ts'
 import { decorateRequests } from './request/decorate-requests.ts'
-import { refreshTokens, requireAccessToken } from './request/hooks.ts'
+import { guardRoutes, refreshTokens, requireAccessToken } from './request/hooks.ts'
+import { refuseOutOfReach } from './request/out-of-reach.ts'
 import { decorateTokenSessions } from './request/token-sessions.ts'
 import { hasServerSession } from './stores/own-store.ts'
 import { decoratedBy } from './stores/store-registry.ts'
@@ -38,10 +39,12 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     decorateRequests(fastify, providers)
     decorateTokenSessions(fastify, providers)
     decorateClients(fastify, clients)
-    checkRoutes(fastify, providers, options.refresh)
+    checkRoutes(fastify, providers)
+    refuseOutOfReach(fastify, hasRegistry)
     fastify.decorate('refreshTokens', refreshTokens)
     fastify.decorate('requireAccessToken', requireAccessToken)
-    if (options.refresh !== 'manual') fastify.addHook(options.refresh, refreshTokens)
+    if (options.refresh === 'manual') fastify.addHook('onRequest', guardRoutes)
+    else fastify.addHook(options.refresh, refreshTokens)
   }
   csrfCheckOf(fastify, options.bff, providers)
   const logins = loginsOf(fastify)
@@ -63,7 +66,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
  *   session: { key: process.env.SESSION_KEY },
  *   login: { callbackUri: 'https://app.example.com/auth/callback', scope: ['openid', 'offline_access'] }
  * })
- * app.get('/orders', { onRequest: app.requireAccessToken }, async (request) => {
+ * app.get('/orders', { config: { tokens: { required: true } } }, async (request) => {
  *   const token = await request.accessToken()
  * })
  */

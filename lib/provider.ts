@@ -70,8 +70,13 @@ export interface Registry extends StoreRegistry {
 
 const kRegistry = Symbol('fastify-token-management.registry')
 
+/** Whether the plugin is registered in a context, or in one around it. */
+export function hasRegistry (fastify: FastifyInstance): boolean {
+  return fastify.hasDecorator(kRegistry)
+}
+
 export function registryOf (fastify: FastifyInstance): Registry {
-  if (!fastify.hasDecorator(kRegistry)) fastify.decorate(kRegistry, { providers: new Map(), clients: new Map(), ...storeRegistry() })
+  if (!hasRegistry(fastify)) fastify.decorate(kRegistry, { providers: new Map(), clients: new Map(), ...storeRegistry() })
   return fastify.getDecorator<Registry>(kRegistry)
 }
 

@@ -183,6 +183,10 @@ export async function decorated (app: FastifyInstance): Promise<void> {
 /** What a route may say. */
 export const configs: FastifyContextConfig[] = [
   { tokens: { provider: 'github' } },
+  { tokens: { required: true, scope: 'orders' } },
+  { tokens: { required: 'login' } },
+  // @ts-expect-error there is no such guard
+  { tokens: { required: 'logout' } },
   // @ts-expect-error there is nothing else to say
   { tokens: true },
   // @ts-expect-error no such parameter of a route

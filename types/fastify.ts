@@ -90,7 +90,11 @@ declare module 'fastify' {
   }
 
   interface FastifyContextConfig {
-    /** Which tokens the plugin's hooks see to on this route, and whether it is `required` that there are any, as with `app.requireAccessToken`; `false`: none. */
-    tokens?: Pick<TokenParameters, 'provider' | 'resource' | 'scope'> & { readonly required?: boolean } | false
+    /**
+     * Which tokens the plugin's hooks see to on this route; `false`: none. With `required: true` the route is guarded: without a
+     * current access token a request ends with 401 or 503. With `required: 'login'` who goes to it as a page is sent to the
+     * login instead, and comes back to it.
+     */
+    tokens?: Pick<TokenParameters, 'provider' | 'resource' | 'scope'> & { readonly required?: boolean | 'login' } | false
   }
 }

@@ -1,6 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { InvalidParameters, Unauthenticated } from '../errors.ts'
+import { InvalidParameters } from '../errors.ts'
 import type { Provider } from '../provider.ts'
+import { isNavigation } from '../request/navigation.ts'
+import { sendUnauthenticated } from '../request/unauthenticated.ts'
 import type { AuthorizationRequest, LoginWish } from './authorization-request.ts'
 import { localPath } from './local-path.ts'
 import type { AnswerFailure } from './login-failure.ts'
@@ -38,7 +40,7 @@ export interface StartLoginSettings {
 export function startLogin ({ provider, transactions, authorizationRequest, answerFailure, origin, strippedPrefix, home }: StartLoginSettings): StartLogin {
   return async (request, reply, { returnTo, comesBack = false, ...wish }) => {
     reply.header('cache-control', 'no-store')
-    if (!isNavigation(request)) return reply.code(401).send(unauthenticatedBody(provider))
+    if (!isNavigation(request)) return sendUnauthenticated(reply, provider)
     try {
       const { url, transaction } = await authorizationRequest(request, reply, wish)
       const origins = [origin, `${request.protocol}://${request.host}`]
@@ -49,17 +51,6 @@ export function startLogin ({ provider, transactions, authorizationRequest, answ
       return await answerFailure(request, reply, error)
     }
   }
-}
-
-/** Browsers say what a request is for (Fetch Metadata); what says nothing is an older one, or no browser. */
-function isNavigation ({ headers }: FastifyRequest): boolean {
-  const { 'sec-fetch-mode': mode = 'navigate', 'sec-purpose': purpose = '', purpose: formerPurpose = '' } = headers
-  return mode === 'navigate' && ![purpose, formerPurpose].flat().some((each) => each.includes('prefetch'))
-}
-
-function unauthenticatedBody ({ name, loginPath }: Provider) {
-  const { code, message, statusCode } = new Unauthenticated()
-  return { statusCode, code, error: 'Unauthorized', message, provider: name, loginPath }
 }
 
 const kLogins = Symbol('fastify-token-management.logins')

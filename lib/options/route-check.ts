@@ -11,7 +11,7 @@ export function routeProblem (tokens: unknown, providers: readonly string[]): st
   if (provider !== undefined && !providers.some((name) => name === provider)) {
     return `config.tokens.provider: no registration has the name ${String(provider)}. Registered: ${providers.join(', ')}`
   }
-  if (required !== undefined && typeof required !== 'boolean') return 'config.tokens.required must be boolean'
+  if (![undefined, true, false, 'login'].some((value) => value === required)) return 'config.tokens.required must be true, false or \'login\''
   try {
     readWish({ resource, scope })
     return undefined

@@ -73,8 +73,13 @@ export class Accessor implements Tokens {
     }
   }
 
+  /** @throws FST_TOKEN_UNKNOWN_PROVIDER */
+  provider (name: string | undefined): Provider {
+    return providerNamed(this.#providers, name)
+  }
+
   session ({ provider: name, context }: SessionParameters): SessionTokens {
-    const provider = providerNamed(this.#providers, name)
+    const provider = this.provider(name)
     const sessions = this.#sessions.get(provider.name) ?? []
     this.#sessions.set(provider.name, sessions)
     const known = sessions.find((entry) => entry.context === context || entry.session.ignoresContext)

@@ -6,16 +6,20 @@ import type { AccessTokenParameters } from './tokens.ts'
 
 const kAccessor = Symbol('fastify-token-management.accessor')
 
+/** What a request has before its accessor: a function, since only those reach contexts that were there before the plugin. */
+function noAccessor (): void {}
+
 /** Gives every request of an instance its accessor. */
 export function decorateRequests (fastify: FastifyInstance, providers: ReadonlyMap<string, Provider>): void {
-  fastify.decorateRequest(kAccessor, null)
+  fastify.decorateRequest(kAccessor, noAccessor)
   fastify.addHook('onRequest', (request, reply, done) => {
     request.setDecorator(kAccessor, new Accessor(request, reply, providers))
     done()
   })
   // Fastify answers what fails behind a promise that it is given, and not what fails behind a callback.
   fastify.addHook('onSend', async (request, _reply, payload) => {
-    await request.getDecorator<Accessor | null>(kAccessor)?.beforeSend()
+    const accessor = request.getDecorator<Accessor | typeof noAccessor>(kAccessor)
+    if (accessor instanceof Accessor) await accessor.beforeSend()
     return payload
   })
   fastify.decorateRequest('tokens', { getter () { return accessorOf(this) } })
@@ -24,8 +28,8 @@ export function decorateRequests (fastify: FastifyInstance, providers: ReadonlyM
 
 /** The accessor of a request; the hooks of an app that want one run after the plugin's own. */
 export function accessorOf (request: FastifyRequest): Accessor {
-  const accessor = request.getDecorator<Accessor | null>(kAccessor)
-  if (accessor === null) throw new Error('The tokens are asked for too early: register fastify-token-management before the hook that does')
+  const accessor = request.getDecorator<Accessor | typeof noAccessor>(kAccessor)
+  if (!(accessor instanceof Accessor)) throw new Error('The tokens are asked for too early: register fastify-token-management before the hook that does')
   return accessor
 }
 

@@ -1,10 +1,9 @@
-import type { FastifyContextConfig, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { InvalidOptions } from '../errors.ts'
 import { routeProblem } from '../options/route-check.ts'
 import { accessorOf } from './decorate-requests.ts'
 import { isOwnRoute } from './own-route.ts'
-
-type RouteTokens = Exclude<FastifyContextConfig['tokens'], false>
+import { guard, type RouteTokens } from './required.ts'
 
 /** What routes say of tokens, where nothing is wrong with it. */
 const judged = new WeakSet<object>()
@@ -17,13 +16,10 @@ const judged = new WeakSet<object>()
  *
  * @throws FST_TOKEN_INVALID_OPTIONS for a route that says something wrong, and was registered before the plugin.
  */
-export function refreshTokens (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
+export function refreshTokens (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
   const { tokens } = request.routeOptions.config
   if (tokens === false) return done()
-  if (tokens?.required === true) {
-    requireAccessToken(request).then(() => done(), done)
-    return
-  }
+  if (tokens?.required) return guardRoutes(request, reply, done)
   const problem = problemOf(tokens)
   if (problem !== undefined) return done(problem)
   if (!accessorOf(request).isDue(tokens)) return done()
@@ -31,6 +27,15 @@ export function refreshTokens (request: FastifyRequest, _reply: FastifyReply, do
     request.log.debug({ err: error }, 'There is no current access token for this request')
     done()
   })
+}
+
+/** Guards the routes whose `config.tokens` says `required`, and leaves all others alone. */
+export function guardRoutes (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+  const { tokens } = request.routeOptions.config
+  if (tokens === undefined || tokens === false) return done()
+  const problem = problemOf(tokens)
+  if (problem !== undefined || !tokens.required) return done(problem)
+  guard(request, reply, tokens).then(() => done(), done)
 }
 
 /**
@@ -50,7 +55,7 @@ export async function requireAccessToken (request: FastifyRequest): Promise<void
 }
 
 /** The boot has judged the routes that it has seen; whether there is such a provider is found when it is asked for. */
-function problemOf (tokens: RouteTokens): Error | undefined {
+function problemOf (tokens: RouteTokens | undefined): Error | undefined {
   if (tokens === undefined || judged.has(tokens)) return undefined
   const problem = routeProblem(tokens, tokens.provider === undefined ? [] : [tokens.provider])
   if (problem !== undefined) return new InvalidOptions(problem)

@@ -1,0 +1,43 @@
+import type { FastifyInstance } from 'fastify'
+import { InvalidOptions } from '../errors.ts'
+import { isRecord } from '../tokens/record.ts'
+
+const kWatched = Symbol('fastify-token-management.watched')
+
+/**
+ * A plugin that is registered in a context sees to the routes of that and of those in it. What routes beside it or above say of
+ * tokens would count for nothing, and who thinks of them as guarded would not know: so they fail the boot. Those that were there
+ * before the plugin fail each of their requests.
+ *
+ * @param isReached - whether the hooks of the plugin run on the routes of a context.
+ */
+export function refuseOutOfReach (fastify: FastifyInstance, isReached: (server: FastifyInstance) => boolean): void {
+  const root = rootOf(fastify)
+  if (root === fastify || root.hasDecorator(kWatched)) return
+  root.decorate(kWatched, null)
+  const routes: Array<{ server: FastifyInstance, url: string, tokens: unknown }> = []
+  root.addHook('onRoute', function ({ url, config }) {
+    routes.push({ server: this, url, tokens: config?.tokens })
+  })
+  const check = (server: FastifyInstance, url: string | undefined, tokens: unknown): Error | undefined => {
+    if (tokens === undefined || tokens === false || isReached(server)) return undefined
+    return new InvalidOptions(`the route ${url}: config.tokens is seen to in the context that fastify-token-management is registered in, and the route is outside of that. Register the plugin in a context around it, or the route in there`)
+  }
+  root.addHook('onReady', async () => {
+    for (const { server, url, tokens } of routes.splice(0)) {
+      const problem = check(server, url, tokens)
+      if (problem !== undefined) throw problem
+    }
+  })
+  root.addHook('onRequest', ({ server, routeOptions: { url, config } }, _reply, done) => { done(check(server, url, config.tokens)) })
+}
+
+/** Contexts inherit from those around them: by that, decorators are seen in them. */
+function rootOf (fastify: FastifyInstance): FastifyInstance {
+  const around: unknown = Object.getPrototypeOf(fastify)
+  return isContext(around) ? rootOf(around) : fastify
+}
+
+function isContext (value: unknown): value is FastifyInstance {
+  return isRecord(value) && 'addHook' in value
+}
