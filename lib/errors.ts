@@ -51,6 +51,18 @@ export const HookFailed = createError<[problem: string, options?: ErrorOptions]>
 /** A client that no registration has named in its option `clients`. */
 export const UnknownClient = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_CLIENT', 'No client has the name %s. Declared in the option clients: %s.', 500)
 
+/** An API that no registration has named. */
+export const UnknownApi = createError<[name: string, known: string, options?: ErrorOptions]>('FST_TOKEN_UNKNOWN_API', 'No API has the name %s. Declared in the option apis: %s.', 500)
+
+/** A call with the token of one API that would go elsewhere; nothing was sent. */
+export const ForeignOrigin = createError<[origin: string, api: string, own: string, options?: ErrorOptions]>('FST_TOKEN_FOREIGN_ORIGIN', 'Not sent: %s is not where the API %s is, and its token goes to %s only. Give a path, or declare another API.', 500)
+
+/** An API that gave no answer. */
+export const ApiUnavailable = createError<[api: string, options?: ErrorOptions]>('FST_TOKEN_API_UNAVAILABLE', 'The API %s cannot be reached. See the cause; try again.', 502)
+
+/** An API that gave no answer in time. */
+export const ApiTimeout = createError<[api: string, options?: ErrorOptions]>('FST_TOKEN_API_TIMEOUT', 'The API %s did not answer in time. See the cause; try again.', 504)
+
 /** Parameters that nothing can be asked for or made with; nothing was. */
 export const InvalidParameters = createError<[problem: string, options?: ErrorOptions]>('FST_TOKEN_INVALID_PARAMETERS', 'These parameters cannot be used: %s.', 500)
 

@@ -10,8 +10,10 @@ import { logout } from './login/logout.ts'
 import { loginsOf } from './login/start-login.ts'
 import { checkOptions } from './options/check.ts'
 import { pathsOf } from './options/paths.ts'
+import { decorateApp } from './outbound/decorate-app.ts'
 import { buildProvider, hasRegistry, registryOf } from './provider.ts'
 import { checkRoutes } from './request/check-routes.ts'
+import { decorateApiClients } from './request/decorate-api-clients.ts'
 import { decorateRequests } from './request/decorate-requests.ts'
 import { guardRoutes, refreshTokens, requireAccessToken } from './request/hooks.ts'
 import { refuseOutOfReach } from './request/out-of-reach.ts'
@@ -23,7 +25,7 @@ import { clientSecretBasic, clientSecretPost, none, tlsClientAuth } from './toke
 
 async function plugin (fastify: FastifyInstance, given: TokenManagementOptions): Promise<void> {
   const registry = registryOf(fastify)
-  const { providers, clients } = registry
+  const { providers, clients, apis } = registry
   const options = checkOptions(given, {
     prefix: fastify.prefix,
     session: hasServerSession(fastify),
@@ -31,7 +33,8 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     onRequest: (name) => fastify.hasRequestDecorator(name),
     tokenStore: decoratedBy(fastify, registry),
     names: [...providers.keys()],
-    clients: [...clients.keys()]
+    clients: [...clients.keys()],
+    apis: [...apis.keys()]
   })
   const provider = await buildProvider(fastify, options, registry)
 
@@ -45,6 +48,10 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     fastify.decorate('requireAccessToken', requireAccessToken)
     if (options.refresh === 'manual') fastify.addHook('onRequest', guardRoutes)
     else fastify.addHook(options.refresh, refreshTokens)
+  }
+  if (apis.size > 0 && !fastify.hasDecorator('apiClient')) {
+    decorateApp(fastify, apis)
+    decorateApiClients(fastify, apis)
   }
   csrfCheckOf(fastify, options.bff, providers)
   const logins = loginsOf(fastify)
@@ -88,7 +95,9 @@ export type { PrivateKey } from './token-service/private-key.ts'
 
 // What requests, replies and the app are asked for.
 export type { UnauthenticatedError } from './errors.ts'
+export type { ApiClient } from './outbound/api-client.ts'
 export type { StartLoginParameters } from './login/start-login.ts'
+export type { ApiName, ClientName } from './outbound/names.ts'
 export type { ClientDpopProofParameters, ClientTokenParameters } from './cached-tokens/client-tokens.ts'
 export type { AccessTokenParameters, DpopProofParameters, OAuth2Token, SaveParameters, SessionParameters, TokenParameters, Tokens } from './request/tokens.ts'
 export type { TokenSession, TokenSessions, TokenSessionsParameters } from './request/token-sessions.ts'

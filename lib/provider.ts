@@ -6,6 +6,7 @@ import { TokenCache } from './cached-tokens/token-cache.ts'
 import { UnknownProvider } from './errors.ts'
 import type { CheckedOptions } from './options/check.ts'
 import { pathsOf } from './options/paths.ts'
+import { type Api, buildApis } from './outbound/api.ts'
 import { Asking } from './refresh/asking.ts'
 import { Background } from './refresh/background.ts'
 import { memoryRefreshCoordinator, type RefreshCoordinator } from './refresh/coordinator.ts'
@@ -66,6 +67,8 @@ export interface Registry extends StoreRegistry {
   readonly providers: Map<string, Provider>
   /** The clients of all registrations, by name. */
   readonly clients: Map<string, ClientTokens>
+  /** The APIs of all registrations, by name. */
+  readonly apis: Map<string, Api>
 }
 
 const kRegistry = Symbol('fastify-token-management.registry')
@@ -76,7 +79,7 @@ export function hasRegistry (fastify: FastifyInstance): boolean {
 }
 
 export function registryOf (fastify: FastifyInstance): Registry {
-  if (!hasRegistry(fastify)) fastify.decorate(kRegistry, { providers: new Map(), clients: new Map(), ...storeRegistry() })
+  if (!hasRegistry(fastify)) fastify.decorate(kRegistry, { providers: new Map(), clients: new Map(), apis: new Map(), ...storeRegistry() })
   return fastify.getDecorator<Registry>(kRegistry)
 }
 
@@ -92,7 +95,7 @@ export function providerNamed (providers: ReadonlyMap<string, Provider>, name: s
 }
 
 /**
- * Builds all that serves one provider, and the clients that its options declare, and enters them into the registry.
+ * Builds all that serves one provider, and the clients and APIs that its options declare, and enters them into the registry.
  *
  * @throws FST_TOKEN_INVALID_OPTIONS, FST_TOKEN_DISCOVERY_FAILED
  */
@@ -140,6 +143,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
       backchannelFor: backchannelFor(isShared ? dispatcher : decorateBackchannel(fastify, options.backchannel, own))
     }))
   }
+  for (const api of buildApis(fastify, options, registry.clients)) registry.apis.set(api.name, api)
   const provider: Provider = {
     name,
     clock,

@@ -18,7 +18,7 @@ const manifest = JSON.parse(read(root, 'package.json'))
 const publicNames = {
   index: `module.exports default tokenManagement
     clientAssertion clientSecretBasic clientSecretJwt clientSecretPost none privateKeyJwt tlsClientAuth
-    AccessToken AccessTokenParameters AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientTokenParameters
+    AccessToken AccessTokenParameters ApiClient ApiName AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientName ClientTokenParameters
     Current DpopProofParameters EditableRequest FailureClass JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
     RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
     TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError`,
@@ -75,6 +75,10 @@ t.test('a consumer', async (t) => {
 
   t.test('type-checks as an ES module and as CommonJS, our own declarations included', async (t) => {
     const use = `
+declare module 'fastify' {
+  interface TokenApis { orders: unknown }
+  interface TokenClients { machine: unknown }
+}
 const app = Fastify()
 const tokenStore: TokenStore = { get: () => null, set () {}, clear () {} }
 app.decorate('tokenStore', tokenStore)
@@ -96,6 +100,12 @@ app.after(() => {
     const perhaps: string | null = await request.accessToken({ optional: true })
     // @ts-expect-error it may be null
     const wrong: string = await request.accessToken({ optional: true })
+    await request.apiClient('orders').fetch('/orders')
+    await app.clientAccessToken('machine')
+    // @ts-expect-error an API that is not declared
+    request.apiClient('order')
+    // @ts-expect-error a client that is not declared
+    await app.clientAccessToken('machin')
     const tokens = await request.tokens.get()
     const generation: number | undefined = tokens?.generation
     return { token, perhaps, wrong, generation }

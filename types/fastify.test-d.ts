@@ -5,11 +5,12 @@ import { test } from 'node:test'
 import { createPrivateKey, subtle } from 'node:crypto'
 import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import tap from 'tap'
-import type { Dispatcher } from 'undici'
+import { Agent, type Dispatcher } from 'undici'
 import tokenManagement, {
   clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth, tokenManagement as named,
-  type AccessToken, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
+  type AccessToken, type ApiClient, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
 } from '../lib/index.ts'
+import type { NameIn } from '../lib/outbound/names.ts'
 import { tokenStoreConformance } from '../lib/testing.ts'
 
 type IsExactly<Actual, Expected> = (<T>() => T extends Actual ? 1 : 2) extends (<T>() => T extends Expected ? 1 : 2) ? true : false
@@ -57,6 +58,28 @@ export const clients: TokenManagementOptions['clients'] = {
   'stock levels': { scope: ['read'], resource: 'https://api.example.com', parameters: { audience: 'stock' }, clientId: 'machine', clientAuthentication: clientSecretPost('secret') },
   // @ts-expect-error no such option of a client
   prices: { audience: 'x' }
+}
+
+/** APIs are declared by any name; whose token they get must be said. */
+export const apis: TokenManagementOptions['apis'] = {
+  orders: { origin: 'https://orders.internal', token: 'user', resource: 'https://orders.example.com', scope: ['read'], exchange: { audience: 'orders' } },
+  'stock levels': { origin: 'https://stock.internal', token: 'user-or-client', client: 'stock levels', dispatcher: new Agent() },
+  // @ts-expect-error the token is required
+  prices: { origin: 'https://prices.internal' },
+  // @ts-expect-error nobody's of that kind
+  offers: { origin: 'https://offers.internal', token: 'machine' }
+}
+
+/** Names that the app has declared are the only ones; where it has declared none, any. */
+export function knowsNames (given: string): void {
+  interface Declared { orders: unknown, 'stock levels': unknown }
+  const names: Array<NameIn<Declared>> = ['orders', 'stock levels']
+  exactly<Array<'orders' | 'stock levels'>>()(names, true)
+  // @ts-expect-error no such name
+  names.push('order')
+  interface Nothing {}
+  const any: NameIn<Nothing> = given
+  exactly<string>()(any, true)
 }
 
 /** The callbacks know what they get. */
@@ -137,6 +160,14 @@ export async function asks (request: FastifyRequest): Promise<void> {
   // @ts-expect-error a token set holds no exchanged tokens
   await request.tokens.get({ exchange: { audience: 'orders' } })
 
+  const orders = request.apiClient('orders')
+  exactly<ApiClient>()(orders, true)
+  exactly<Response>()(await orders.fetch('/orders', { method: 'POST', body: new FormData(), redirect: 'follow' }), true)
+  await orders.fetch(new Request(new URL('/orders', orders.origin)))
+  exactly<Dispatcher>()(orders.dispatcher, true)
+  // @ts-expect-error the name is required
+  request.apiClient()
+
   const tokens = await request.tokens.get()
   exactly<TokenSet | null>()(tokens, true)
   const saved = await request.tokens.save({ access_token: 'x', token_type: 'Bearer', expires_in: '300', refresh_token: 'y' })
@@ -169,6 +200,7 @@ export async function decorated (app: FastifyInstance): Promise<void> {
   exactly<string>()(token, true)
   exactly<string>()(await app.clientDpopProof('orders', { htm: 'GET', htu: 'https://api.example.com', scope: 'read' }), true)
   await app.clientAccessToken('orders', { forceRenewal: token, resource: 'https://api.example.com', scope: 'read' })
+  exactly<ApiClient>()(app.apiClient('stock'), true)
   // @ts-expect-error a client has no user and no session
   await app.clientAccessToken('orders', { provider: 'github' })
   // @ts-expect-error the name is required

@@ -2,6 +2,8 @@ import type { Dispatcher } from 'undici'
 import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/request/tokens.ts'
 import type { StartLoginParameters } from '../lib/login/start-login.ts'
 import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/cached-tokens/client-tokens.ts'
+import type { ApiClient } from '../lib/outbound/api-client.ts'
+import type { ApiName, ClientName } from '../lib/outbound/names.ts'
 import type { refreshTokens, requireAccessToken } from '../lib/request/hooks.ts'
 import type { TokenSessions } from '../lib/request/token-sessions.ts'
 import type { TokenStore } from '../lib/tokens/token-store.ts'
@@ -25,14 +27,22 @@ declare module 'fastify' {
      * @example
      * const token = await app.clientAccessToken('orders')
      */
-    clientAccessToken (name: string, parameters?: ClientTokenParameters): Promise<string>
+    clientAccessToken (name: ClientName, parameters?: ClientTokenParameters): Promise<string>
     /**
      * A proof that this app holds the key that an access token of a client is bound to (DPoP, RFC 9449 §7.1), as
      * `request.tokens.dpopProof()` gives for those of a session.
      *
      * @throws what `clientAccessToken()` throws, and FST_TOKEN_NO_DPOP_KEY (500) without the option `dpop`.
      */
-    clientDpopProof (name: string, parameters: ClientDpopProofParameters): Promise<string>
+    clientDpopProof (name: ClientName, parameters: ClientDpopProofParameters): Promise<string>
+    /**
+     * Calls an API of the option `apis` that no user is needed for: one of `token: 'client'` or `'none'`. There where `apis` is given.
+     *
+     * @throws FST_TOKEN_UNKNOWN_API (500), FST_TOKEN_INVALID_PARAMETERS (500) for an API that gets a user's token
+     * @example
+     * const response = await app.apiClient('stock').fetch('/levels')
+     */
+    apiClient (name: ApiName): ApiClient
     /** Hook: refreshes the tokens if it is time; fails no request. */
     readonly refreshTokens: typeof refreshTokens
     /** Hook: a guard that ends requests without a current access token. */
@@ -63,7 +73,29 @@ declare module 'fastify' {
     accessToken (parameters?: AccessTokenParameters & { optional?: false }): Promise<string>
     /** `null` instead of a 401 where nobody is logged in (any more). */
     accessToken (parameters: AccessTokenParameters & { optional?: boolean }): Promise<string | null>
+    /**
+     * Calls an API of the option `apis` with the token that it says: of this request's user, of a client, or none. There where
+     * `apis` is given.
+     *
+     * @throws FST_TOKEN_UNKNOWN_API (500)
+     * @example
+     * const response = await request.apiClient('orders').fetch('/orders', { method: 'POST', body: JSON.stringify(order) })
+     */
+    apiClient (name: ApiName): ApiClient
   }
+
+  /**
+   * The names of the option `apis`. The app augments it, so that no other name compiles:
+   *
+   * @example
+   * declare module 'fastify' {
+   *   interface TokenApis { orders: unknown, stock: unknown }
+   * }
+   */
+  interface TokenApis {}
+
+  /** The names of the option `clients`, likewise. */
+  interface TokenClients {}
 
   /** What `request.tokens.claims()` says of the user. The app augments it with what it keeps by `session.claims`. */
   interface TokenClaims {

@@ -69,6 +69,39 @@ export interface TokenManagementOptions {
       clientAuthentication?: NonNullable<NonNullable<Options['clients']>[string]>['clientAuthentication']
     }
   }
+  /** The APIs that the app calls: `request.apiClient('orders').fetch('/orders')`, and `app.apiClient('orders')` where no user is needed. Their names differ across registrations. See docs/calling-apis.md. */
+  apis?: {
+    /** Where it is, and whose token it gets. */
+    [name: string]: {
+      /** Where it is: scheme, host and port, and nothing else. Its token goes nowhere else. https, or plain http as for the provider: on loopback, and where `allowInsecureRequests` lists it. */
+      origin: NonNullable<NonNullable<Options['apis']>[string]>['origin']
+      /** Whose token it gets: the `user`'s, the `client`'s, or `none`. `user-or-client` and `user-or-none` go by whether somebody is logged in, and never by whether a token could be had. */
+      token: NonNullable<NonNullable<Options['apis']>[string]>['token']
+      /** The access token for this resource (RFC 8707): an absolute URI without a fragment. */
+      resource?: NonNullable<NonNullable<Options['apis']>[string]>['resource']
+      /** The access token of this scope; default: the login's own, or what the client is declared with. */
+      scope?: NonNullable<NonNullable<Options['apis']>[string]>['scope']
+      /** Whose token it is where it is the client's: a name of `clients`. */
+      client?: NonNullable<NonNullable<Options['apis']>[string]>['client']
+      /** The user's token is exchanged for one that this API takes (RFC 8693); `resource` and `scope` beside it say which token of the session that is. */
+      exchange?: {
+        /** The name of the API at the token service, where it has no URI of its own to be the `resource`. */
+        audience?: NonNullable<NonNullable<NonNullable<Options['apis']>[string]>['exchange']>['audience']
+        /** The API that the issued token is for (RFC 8707): an absolute URI without a fragment. */
+        resource?: NonNullable<NonNullable<NonNullable<Options['apis']>[string]>['exchange']>['resource']
+        /** What the issued token is for, with spaces between. */
+        scope?: NonNullable<NonNullable<NonNullable<Options['apis']>[string]>['exchange']>['scope']
+        /** `requested_token_type`; default: what the service gives, which must be an access token. */
+        requestedTokenType?: NonNullable<NonNullable<NonNullable<Options['apis']>[string]>['exchange']>['requestedTokenType']
+        /** `subject_token_type`; default: `urn:ietf:params:oauth:token-type:access_token`. */
+        subjectTokenType?: NonNullable<NonNullable<NonNullable<Options['apis']>[string]>['exchange']>['subjectTokenType']
+        /** What else the service wants to know. */
+        parameters?: NonNullable<NonNullable<NonNullable<Options['apis']>[string]>['exchange']>['parameters']
+      }
+      /** The HTTP client to this API, a Dispatcher of undici 7 or later, which the app closes. Default: an undici Agent that all APIs share, and nobody else. */
+      dispatcher?: NonNullable<NonNullable<Options['apis']>[string]>['dispatcher']
+    }
+  }
   /** `true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449). */
   dpop?: Options['dpop']
   /** What else the requests to the token service hold, always the same or by a function. What says who the client and the user are cannot be set. For the login: `login.parameters`; for clients: `clients.<name>.parameters`. */

@@ -6,6 +6,7 @@ import { classifyFailure, errorOf, RefreshFailure } from '../refresh/failure.ts'
 import type { TokenCache } from './token-cache.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
 import type { TokenService } from '../token-service/token-service.ts'
+import type { AccessToken } from '../tokens/token-set.ts'
 import { readWish, type TokenWish } from '../tokens/token-wish.ts'
 
 /** Which token of a client. */
@@ -43,19 +44,27 @@ export class ClientTokens {
     return await tokenService.proof(await tokenService.clientKey(), { htm, htu, nonce, accessToken: accessToken ?? await this.accessToken(wish, server) })
   }
 
-  async accessToken ({ forceRenewal, ...asked }: ClientTokenParameters, server: FastifyInstance): Promise<string> {
+  /** What an API has said in `DPoP-Nonce`. */
+  keepNonce (origin: URL, nonce: string): void {
+    this.#settings.tokenService.keepNonce(origin, nonce)
+  }
+
+  async accessToken (parameters: ClientTokenParameters, server: FastifyInstance): Promise<string> {
+    return (await this.token(parameters, server)).accessToken
+  }
+
+  async token ({ forceRenewal, ...asked }: ClientTokenParameters, server: FastifyInstance): Promise<AccessToken> {
     const { name, parameters, tokenService, asking, cache, backchannelFor } = this.#settings
     const wish = { ...this.#settings.wish, ...readWish(asked) }
     const key = JSON.stringify([name, wish.resource, wish.scope])
     try {
-      const token = await cache.obtain(key, forceRenewal, () => asking.ask({
+      return await cache.obtain(key, forceRenewal, () => asking.ask({
         key,
         dispatcher: backchannelFor(server),
         send: (wary) => tokenService.clientCredentials(wish, parameters, wary),
         retryAmbiguous: true,
         risksNothing: true
       }))
-      return token.accessToken
     } catch (error) {
       throw errorOf(withoutUser(classifyFailure(error)))
     }

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import { Value } from 'typebox/value'
 import { InvalidOptions } from '../errors.ts'
+import { apisProblem } from './apis-check.ts'
 import { pathProblem, withPathsOfItsOwn } from './paths.ts'
 import { providerProblem } from './provider-check.ts'
 import { requestsProblem } from './requests-check.ts'
@@ -39,7 +40,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
-  for (const part of [candidate.session.claims, candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.bff, candidate.clients, candidate.tenants, candidate.allowInsecureRequests]) Object.freeze(part)
+  for (const part of [candidate.session.claims, candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.bff, candidate.clients, candidate.apis, candidate.tenants, candidate.allowInsecureRequests]) Object.freeze(part)
   return Object.freeze({
     ...others,
     ...(metadata && { metadata }),
@@ -89,7 +90,7 @@ function crossFieldProblem (options: Options, surroundings: Surroundings): strin
   if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {
     return `session.endsWith: there is no session of @fastify/secure-session named ${session.endsWith}. Register that before, with this sessionName`
   }
-  return pathProblem(options, surroundings) ?? loginProblem(options) ?? requestsProblem(options, clients) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
+  return pathProblem(options, surroundings) ?? loginProblem(options) ?? requestsProblem(options, clients) ?? apisProblem(options, surroundings) ?? keyProblem(options, surroundings) ?? cookieProblem(options)
 }
 
 function loginProblem ({ login, metadata }: Options): string | undefined {

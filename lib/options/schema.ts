@@ -90,6 +90,29 @@ const Client = Type.Object({
   clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else that client authenticates.' }))
 }, { additionalProperties: false, description: 'What the client is asked for with, and as whom.' })
 
+const Exchange = Type.Object({
+  audience: Type.Optional(Type.String({ minLength: 1, description: 'The name of the API at the token service, where it has no URI of its own to be the `resource`.' })),
+  resource: Type.Optional(Type.String({ description: 'The API that the issued token is for (RFC 8707): an absolute URI without a fragment.' })),
+  scope: Type.Optional(Type.String({ minLength: 1, description: 'What the issued token is for, with spaces between.' })),
+  requestedTokenType: Type.Optional(Type.String({ minLength: 1, description: '`requested_token_type`; default: what the service gives, which must be an access token.' })),
+  subjectTokenType: Type.Optional(Type.String({ minLength: 1, description: '`subject_token_type`; default: `urn:ietf:params:oauth:token-type:access_token`.' })),
+  parameters: Type.Optional(parameters({ description: 'What else the service wants to know.' }))
+}, { additionalProperties: false, description: 'The user\'s token is exchanged for one that this API takes (RFC 8693); `resource` and `scope` beside it say which token of the session that is.' })
+
+/** Whose token a call to an API carries. */
+const TokenKind = Type.Union([Type.Literal('user'), Type.Literal('client'), Type.Literal('user-or-client'), Type.Literal('user-or-none'), Type.Literal('none')],
+  { description: 'Whose token it gets: the `user`\'s, the `client`\'s, or `none`. `user-or-client` and `user-or-none` go by whether somebody is logged in, and never by whether a token could be had.' })
+
+const Api = Type.Object({
+  origin: Type.String({ description: 'Where it is: scheme, host and port, and nothing else. Its token goes nowhere else. https, or plain http as for the provider: on loopback, and where `allowInsecureRequests` lists it.' }),
+  token: TokenKind,
+  resource: Type.Optional(Type.String({ description: 'The access token for this resource (RFC 8707): an absolute URI without a fragment.' })),
+  scope: Type.Optional(Type.Array(Type.String({ minLength: 1 }), { description: 'The access token of this scope; default: the login\'s own, or what the client is declared with.' })),
+  client: Type.Optional(Type.String({ minLength: 1, description: 'Whose token it is where it is the client\'s: a name of `clients`.' })),
+  exchange: Type.Optional(Exchange),
+  dispatcher: Type.Optional(instanceOf<Dispatcher>('an undici Dispatcher', (value) => typeof value === 'object' && value !== null && 'dispatch' in value, { description: 'The HTTP client to this API, a Dispatcher of undici 7 or later, which the app closes. Default: an undici Agent that all APIs share, and nobody else.' }))
+}, { additionalProperties: false, description: 'Where it is, and whose token it gets.' })
+
 const Parameters = Type.Object({
   code: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To redeem the code of a login (RFC 6749 §4.1.3).' })),
   refresh: Type.Optional(extraParameters<OutgoingRequest>({ description: 'To refresh (RFC 6749 §6).' })),
@@ -107,6 +130,7 @@ export const OptionsSchema = Type.Object({
   clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
   clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md.' })),
   clients: Type.Record(Type.String({ minLength: 1 }), Client, { default: {}, description: 'Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken(\'orders\')`. Their names differ across registrations.' }),
+  apis: Type.Record(Type.String({ minLength: 1 }), Api, { default: {}, description: 'The APIs that the app calls: `request.apiClient(\'orders\').fetch(\'/orders\')`, and `app.apiClient(\'orders\')` where no user is needed. Their names differ across registrations. See docs/calling-apis.md.' }),
   dpop: Type.Optional(Type.Union([Type.Object({ alg: Algorithm }, { additionalProperties: false }), Type.Boolean()], { description: '`true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449).' })),
   parameters: Type.Optional(Parameters),
   headers: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Headers of the app\'s own for all requests to the token service.' })),
@@ -173,6 +197,9 @@ function instanceOf<Instance> (expected: string, check: (value: unknown) => bool
 
 /** @see RFC 9449 §4.2, RFC 7518 §3.1, RFC 9864 */
 export type DpopAlgorithm = Static<typeof Algorithm>
+
+/** Whose token a call to an API carries. */
+export type ApiTokenKind = Static<typeof TokenKind>
 
 /** What was given, with every default filled in. */
 export type Options = Static<typeof OptionsSchema>

@@ -14,4 +14,6 @@ export interface Surroundings {
   readonly names: readonly string[]
   /** The names of their clients. */
   readonly clients: readonly string[]
+  /** The names of their APIs. */
+  readonly apis?: readonly string[]
 }

@@ -83,6 +83,11 @@ export class SessionTokens {
     return await this.#provider.tokenService.proof(tokens.dpopKey, { accessToken: token.accessToken, ...proof })
   }
 
+  /** What an API has said in `DPoP-Nonce`. */
+  keepNonce (origin: URL, nonce: string): void {
+    this.#provider.tokenService.keepNonce(origin, nonce)
+  }
+
   /** @throws RefreshFailure, and the coded errors that are none. */
   async #current (request: TokenRequest): Promise<Subject> {
     const valid = readWish(request)

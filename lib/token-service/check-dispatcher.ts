@@ -7,7 +7,7 @@ import { InvalidOptions } from '../errors.ts'
  *
  * @throws FST_TOKEN_INVALID_OPTIONS
  */
-export function checkDispatcher (dispatcher: Pick<Dispatcher, 'dispatch'> & { readonly compose?: unknown }): void {
+export function checkDispatcher (dispatcher: Pick<Dispatcher, 'dispatch'> & { readonly compose?: unknown }, option = 'backchannel'): void {
   if (dispatcher instanceof Dispatcher) return
   try {
     if (typeof dispatcher.compose !== 'function') throw new TypeError('it has no compose()')
@@ -15,6 +15,6 @@ export function checkDispatcher (dispatcher: Pick<Dispatcher, 'dispatch'> & { re
     dispatcher.dispatch({ origin: 'http://127.0.0.1', path: '', method: 'GET' },
       { onRequestStart: ignore, onResponseStart: ignore, onResponseData: ignore, onResponseEnd: ignore, onResponseError: ignore })
   } catch (error) {
-    throw new InvalidOptions('backchannel is no Dispatcher of undici 7 or later. Make it with that version, or give the options of an Agent instead', { cause: error })
+    throw new InvalidOptions(`${option} is no Dispatcher of undici 7 or later. Make it with that version${option === 'backchannel' ? ', or give the options of an Agent instead' : ''}`, { cause: error })
   }
 }

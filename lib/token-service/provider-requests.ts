@@ -146,6 +146,10 @@ export class ProviderRequests {
     return await this.#dpop.proof(dpopKey, this.client, request)
   }
 
+  keepNonce (origin: URL, nonce: string): void {
+    this.#dpop.keepNonce(origin, nonce)
+  }
+
   /** How tokens are read that are issued now. */
   reading (): Reading {
     const { clock, defaultExpiresIn, session } = this.#settings

@@ -135,6 +135,11 @@ export class TokenService {
     return await this.#requests.proof(dpopKey, request)
   }
 
+  /** What an API has said in `DPoP-Nonce` (RFC 9449 §8.2): the next proof for it holds that. */
+  keepNonce (origin: URL, nonce: string): void {
+    this.#requests.keepNonce(origin, nonce)
+  }
+
   /** The key of the client's own tokens; `undefined` without the option `dpop`. */
   async clientKey (): Promise<JsonWebKey | undefined> {
     this.#clientKey ??= this.#newDpopKey()

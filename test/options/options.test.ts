@@ -215,6 +215,7 @@ test('the defaults are those of the schema', async (t) => {
     clientId: 'web',
     clientSecret: secret,
     clients: {},
+    apis: {},
     name: 'default',
     refreshBeforeExpiration: 60,
     refresh: 'onRequest',
