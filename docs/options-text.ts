@@ -9,8 +9,8 @@ export interface OptionText {
   /** As it is written in code; `undefined` where there is none. */
   readonly defaultText: string | undefined
   readonly required: boolean
-  /** Whether `false` may stand in its place. */
-  readonly orFalse: boolean
+  /** The type of what else may stand in its place. */
+  readonly or: string | undefined
   readonly members: OptionText[]
 }
 
@@ -20,14 +20,14 @@ export function optionTexts (schema: TSchema = OptionsSchema, prefix = ''): Opti
   // A record has members of any name, and is shown with one that stands for all.
   const named = Object.values(patternProperties).filter((property) => 'properties' in property).map((property) => ['<name>', property] as const)
   return (properties === undefined ? named : Object.entries(properties)).map(([name, property]) => {
-    const { description = '', default: value, orFalse = false } = property as { description?: string, default?: unknown, orFalse?: boolean }
+    const { description = '', default: value, or } = property as { description?: string, default?: unknown, or?: string }
     const path = prefix + name
     return {
       path,
       description,
       defaultText: typeof value === 'object' ? undefined : typeof value === 'function' ? 'the system\'s' : JSON.stringify(value)?.replaceAll('"', '\''),
       required: required.includes(name) && value === undefined,
-      orFalse,
+      or,
       members: optionTexts(property, `${path}.`)
     }
   })
@@ -55,13 +55,13 @@ export function optionsModule (texts: OptionText[] = optionTexts()): string {
   ].join('\n')
 }
 
-function member ({ path, description, defaultText, required, orFalse, members }: OptionText, indent: string): string[] {
+function member ({ path, description, defaultText, required, or, members }: OptionText, indent: string): string[] {
   const name = path.split('.').at(-1)
   const mark = required ? '' : '?'
   const comment = `${indent}/** ${description}${defaultText === undefined ? '' : ` Default: \`${defaultText}\`.`} */`
   if (members.length === 0) return [comment, `${indent}${name}${mark}: ${typeOf(path)}`]
   const key = name === '<name>' ? '[name: string]' : `${name}${mark}`
-  return [comment, `${indent}${key}: ${orFalse ? 'false | ' : ''}{`, ...members.flatMap((one) => member(one, `${indent}  `)), `${indent}}`]
+  return [comment, `${indent}${key}: ${or === undefined ? '' : `${or} | `}{`, ...members.flatMap((one) => member(one, `${indent}  `)), `${indent}}`]
 }
 
 function typeOf (path: string): string {

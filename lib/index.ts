@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { TokenManagementOptions } from '../types/options.ts'
 import { csrfCheckOf } from './bff/csrf.ts'
+import { sessionEndpoint } from './bff/session.ts'
 import { decorateClients } from './cached-tokens/client-tokens.ts'
 import { backchannelLogout } from './login/backchannel-logout.ts'
 import { login } from './login/login.ts'
@@ -53,12 +54,13 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     decorateApp(fastify, apis)
     decorateApiClients(fastify, apis)
   }
-  csrfCheckOf(fastify, options.bff, providers)
+  const checkCsrf = csrfCheckOf(fastify, options.bff, providers)
   const logins = loginsOf(fastify)
   const paths = pathsOf(options, fastify.prefix)
   if (options.login) await fastify.register(login, { ...options, provider, paths, login: options.login, logins })
   if (options.logout) await fastify.register(logout, { ...options, provider, paths, logout: options.logout })
   if (options.logout?.backchannelLogoutPath) await fastify.register(backchannelLogout, { provider, path: options.logout.backchannelLogoutPath })
+  if (options.bff.session) await fastify.register(sessionEndpoint, { ...options, provider, paths, endpoint: options.bff.session, checkCsrf })
 }
 
 /**

@@ -215,6 +215,13 @@ export interface TokenManagementOptions {
   bff?: {
     /** The header that a page sends with each of its requests, for `app.requireCsrfHeader`; as the first registration says. Its name begins with `X-`, so that no page of another site can send it; `X-Requested-With: XMLHttpRequest` is what jQuery sends by itself. Default: `'X-CSRF: 1'`. */
     csrfHeader?: NonNullable<Options['bff']>['csrfHeader']
+    /** `true`, or these: the route that tells a page who is logged in, and for how long. Without it, there is none. */
+    session?: boolean | {
+      /** Where it is; `/auth/<name>/session` for a named provider. Default: `'/auth/session'`. */
+      path?: NonNullable<NonNullable<Options['bff']>['session']>['path']
+      /** What it answers where nobody is logged in: a 401 with the `loginPath`, or a 200 with `null`. Default: `401`. */
+      anonymous?: NonNullable<NonNullable<Options['bff']>['session']>['anonymous']
+    }
   }
   /** Told after each refresh: provider, new tokens, duration, how many callers waited. */
   onRefreshed?: Options['onRefreshed']

@@ -40,7 +40,7 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
   const { key, cookieName, cookie, endsWith, ...lifetimes } = candidate.session
   const secure = isSecureCookie(candidate)
   const plainName = candidate.name === 'default' ? 'tokens' : `${candidate.name}-tokens`
-  for (const part of [candidate.session.claims, candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.bff, candidate.clients, candidate.apis, candidate.tenants, candidate.allowInsecureRequests]) Object.freeze(part)
+  for (const part of [candidate.session.claims, candidate.metadata, candidate.metadata?.mtls_endpoint_aliases, candidate.login, candidate.login?.scope, candidate.login?.resource, candidate.logout, candidate.bff, candidate.bff.session, candidate.clients, candidate.apis, candidate.tenants, candidate.allowInsecureRequests]) Object.freeze(part)
   return Object.freeze({
     ...others,
     ...(metadata && { metadata }),
@@ -57,12 +57,13 @@ export function checkOptions (given: unknown, surroundings: Surroundings): Check
 }
 
 /**
- * A login comes with a logout unless that is `false`, a named provider has routes of its own, `dpop: true` means what it says
- * with all its defaults, and what is Fastify's own (as @fastify/autoload passes it on) is not ours.
+ * A login comes with a logout unless that is `false`, a named provider has routes of its own, `dpop: true` and
+ * `bff.session: true` mean what they say with all their defaults, and what is Fastify's own (as @fastify/autoload passes it on) is not ours.
  */
 function spelledOut (given: unknown): unknown {
   if (!isRecord(given)) return given
-  const { prefix, logLevel, logSerializers, ...ours } = given
+  const { prefix, logLevel, logSerializers, bff, ...others } = given
+  const ours = { ...others, ...(bff !== undefined && { bff: withSession(bff) }) }
   const { login, logout = login === undefined ? false : {}, ...options } = withPathsOfItsOwn(ours)
   return {
     ...options,
@@ -71,6 +72,12 @@ function spelledOut (given: unknown): unknown {
     ...(isRecord(options.metadata) && { metadata: withoutEmpty(options.metadata) }),
     ...(options.dpop === true && { dpop: {} })
   }
+}
+
+function withSession (bff: unknown): unknown {
+  if (!isRecord(bff) || typeof bff.session !== 'boolean') return bff
+  const { session, ...others } = bff
+  return session ? { ...others, session: {} } : others
 }
 
 /** Whether the option holds the app's own dispatcher, and not options for ours. */

@@ -3,7 +3,7 @@ import type { Options } from './schema.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** What the routes of the plugin are made of. */
-type PathOptions = Pick<Options, 'login' | 'logout'>
+type PathOptions = Pick<Options, 'login' | 'logout' | 'bff'>
 
 /** The routes of the plugin. Where Fastify puts the prefix of the context before a route, it is not in here; what the browser is told has it. */
 export interface Paths {
@@ -18,7 +18,7 @@ export interface Paths {
 }
 
 /** The paths of the options, in a context with this prefix. */
-export function pathsOf ({ login, logout }: PathOptions, given: string): Paths {
+export function pathsOf ({ login, logout }: Omit<PathOptions, 'bff'>, given: string): Paths {
   const prefix = withoutSlash(given)
   const pathname = login === undefined ? '' : new URL(login.callbackUri).pathname
   const callback = login?.callbackPath ?? (pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname)
@@ -35,13 +35,14 @@ export function pathsOf ({ login, logout }: PathOptions, given: string): Paths {
 
 /** A provider with a name does not meet the routes of the default one. */
 export function withPathsOfItsOwn (given: Record<string, unknown>): Record<string, unknown> {
-  const { name = 'default', login, logout } = given
+  const { name = 'default', login, logout, bff } = given
   if (name === 'default') return given
   const path = `/auth/${String(name)}`
   return {
     ...given,
     ...(isRecord(login) && { login: { startRedirectPath: `${path}/login`, ...login } }),
-    ...((isRecord(logout) || (isRecord(login) && logout === undefined)) && { logout: { path: `${path}/logout`, ...logout } })
+    ...((isRecord(logout) || (isRecord(login) && logout === undefined)) && { logout: { path: `${path}/logout`, ...logout } }),
+    ...(isRecord(bff) && isRecord(bff.session) && { bff: { ...bff, session: { path: `${path}/session`, ...bff.session } } })
   }
 }
 
@@ -52,9 +53,9 @@ export function pathProblem (options: PathOptions, { prefix: given = '' }: Surro
   if (logout?.path === '/') return 'logout.path must be longer than /: the address below it leads on to the provider'
   const problem = login && callbackProblem(login, prefix)
   if (problem !== undefined) return problem
-  const routes = [login && pathsOf(options, prefix).callback, login?.startRedirectPath, logout?.path, logout?.backchannelLogoutPath].filter((path) => path !== undefined)
+  const routes = [login && pathsOf(options, prefix).callback, login?.startRedirectPath, logout?.path, logout?.backchannelLogoutPath, options.bff.session?.path].filter((path) => path !== undefined)
   return new Set(routes).size < routes.length
-    ? 'login.startRedirectPath, logout.path, logout.backchannelLogoutPath and the path of login.callbackUri must differ: each is a route'
+    ? 'login.startRedirectPath, logout.path, logout.backchannelLogoutPath, bff.session.path and the path of login.callbackUri must differ: each is a route'
     : undefined
 }
 

@@ -75,10 +75,14 @@ const Logout = Type.Object({
   path: path({ default: '/auth/logout', description: 'The route that logs out: POST, from a page of the app itself, by a form or by `fetch`. `/auth/<name>/logout` for a named provider.' }),
   backchannelLogoutPath: Type.Optional(path({ description: 'The route to which the provider posts logout tokens (OpenID Connect Back-Channel Logout); registered there as the `backchannel_logout_uri`. It needs a provider with a `jwks_uri`, and the option `coordinator` or a store that finds its sessions. See docs/login.md.' })),
   postLogoutRedirectUri: Type.Optional(Type.String({ description: 'Where the provider sends the browser after the logout; registered there. Default: the page of the provider, or `/` where it has no `end_session_endpoint`.' }))
-}, { additionalProperties: false, orFalse: true, description: 'The logout route; there with `login`, or when given. `false`: there is none.' })
+}, { additionalProperties: false, or: 'false', description: 'The logout route; there with `login`, or when given. `false`: there is none.' })
 
 const Bff = Type.Object({
-  csrfHeader: Type.String({ default: 'X-CSRF: 1', pattern: '^[Xx]-[\\w-]+: [\\x21-\\x7E]+$', description: 'The header that a page sends with each of its requests, for `app.requireCsrfHeader`; as the first registration says. Its name begins with `X-`, so that no page of another site can send it; `X-Requested-With: XMLHttpRequest` is what jQuery sends by itself.' })
+  csrfHeader: Type.String({ default: 'X-CSRF: 1', pattern: '^[Xx]-[\\w-]+: [\\x21-\\x7E]+$', description: 'The header that a page sends with each of its requests, for `app.requireCsrfHeader`; as the first registration says. Its name begins with `X-`, so that no page of another site can send it; `X-Requested-With: XMLHttpRequest` is what jQuery sends by itself.' }),
+  session: Type.Optional(Type.Object({
+    path: path({ default: '/auth/session', description: 'Where it is; `/auth/<name>/session` for a named provider.' }),
+    anonymous: Type.Union([Type.Literal(401), Type.Literal('null')], { default: 401, description: 'What it answers where nobody is logged in: a 401 with the `loginPath`, or a 200 with `null`.' })
+  }, { additionalProperties: false, or: 'boolean', description: '`true`, or these: the route that tells a page who is logged in, and for how long. Without it, there is none.' }))
 }, { default: {}, additionalProperties: false, description: 'What the app\'s pages talk to. See docs/spa.md.' })
 
 const Client = Type.Object({

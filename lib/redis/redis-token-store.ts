@@ -62,7 +62,14 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
   async function set (context: StoreContext, tokens: TokenSet): Promise<void> {
     if (tokens.generation === 0) return await start(context, tokens)
     const held = (found.get(context.request) ?? await find(context.request)).find(({ record }) => record.tokens.sessionId === tokens.sessionId)
-    if (held !== undefined) await records.replace(held.id, { usedAt: Math.floor(clock()), tokens })
+    if (held !== undefined) await rewrite(context.request, held.id, tokens)
+  }
+
+  async function rewrite (request: FastifyRequest, id: string, tokens: TokenSet, newest?: number): Promise<void> {
+    const session = { usedAt: Math.floor(clock()), tokens }
+    await records.replace(id, session, newest)
+    const record = { ...session, isOfOldKey: false }
+    found.set(request, found.get(request)?.map((each) => each.id === id ? { id, record } : each) ?? [])
   }
 
   /** A login gets an id that nobody has seen before (session fixation), and what the browser has come with ends. */
@@ -100,9 +107,14 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
     for (const { id, record } of found.get(request)?.slice(0, 1) ?? []) {
       const { tokens, isOfOldKey } = record
       if (!isOfOldKey && clock() < times.rollAt(record)) return
-      await records.replace(id, { usedAt: Math.floor(clock()), tokens }, tokens.generation)
+      await rewrite(request, id, tokens, tokens.generation)
       if (isOfOldKey) await enter(id, tokens)
     }
+  }
+
+  function endsAt ({ request }: StoreContext): number | undefined {
+    const [held] = found.get(request) ?? []
+    return held && times.endOf(held.record)
   }
 
   async function enter (id: string, { sessionId, startedAt, identity, claims = {} }: TokenSet): Promise<void> {
@@ -157,6 +169,7 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
     touch,
     directory,
     dueAt: () => Infinity,
+    endsAt,
     expired: ({ request }) => expired.get(request),
     retract: ({ request }) => drop(request),
     close: () => { link.close() },

@@ -1,3 +1,4 @@
+import type { TokenClaims } from 'fastify'
 import { type SessionEndReason, tell } from '../tokens/events.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { StoredSession } from './stored-session.ts'
@@ -6,6 +7,8 @@ import { StoredSession } from './stored-session.ts'
 export class SessionState extends StoredSession {
   /** What this request has made of it: a login is started, a successor is written, or what is dead is wiped. */
   #change: 'none' | 'started' | 'written' | 'wiped' = 'none'
+  /** Whether this request counts as use of the session. */
+  #isUse = true
 
   /**
    * A new login.
@@ -55,6 +58,21 @@ export class SessionState extends StoredSession {
   }
 
   /**
+   * Whose session it is, since when and until when, without asking anybody; `null` where only a login helps.
+   *
+   * @param counts - whether this request counts as use of it: the inactivity limit is pushed back then, and at once.
+   */
+  async about (counts: boolean): Promise<{ readonly claims: TokenClaims, readonly startedAt: number, /** As far as the store can tell. */ readonly endsAt: number | undefined } | null> {
+    const claims = await this.claims()
+    this.#isUse = counts
+    if (counts) await this.beforeSend()
+    const tokens = await this.known
+    if (claims === null || !tokens) return null
+    if (counts && this.#change === 'none') this.#change = 'written'
+    return { claims, startedAt: tokens.startedAt, endsAt: this.store.endsAt }
+  }
+
+  /**
    * As the response is sent, a while after it was begun: a logout meanwhile wins, a newer successor is what the browser
    * should have, and an unchanged session may need its inactivity limit pushed back.
    */
@@ -66,6 +84,7 @@ export class SessionState extends StoredSession {
     if (this.isOver(tokens)) return this.#change === 'none' ? undefined : await this.store.undo(tokens.sessionId)
     // A cookie is wiped by one response only: by the time of the next there may be a new login.
     if (this.#change === 'wiped') return await this.forget(tokens)
+    if (this.#change === 'none' && !this.#isUse) return
     if (this.#change === 'none' && !coordinator.isSuperseded(tokens)) return await this.#touch(tokens)
     const newest = coordinator.successorOf(tokens)
     if (newest !== undefined) await this.keep(newest)

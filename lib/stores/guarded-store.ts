@@ -20,6 +20,11 @@ export class GuardedStore {
     return this.#place.dueAt
   }
 
+  /** When the session is over that was read or written. */
+  get endsAt (): number | undefined {
+    return this.#place.endsAt
+  }
+
   get ignoresContext (): boolean {
     return this.#place.ignoresContext
   }

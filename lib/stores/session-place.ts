@@ -15,6 +15,7 @@ export interface SessionPlace {
   readonly isResponseOpen: boolean
   readonly canRetract: boolean
   readonly dueAt: number | undefined
+  readonly endsAt: number | undefined
   readonly expired: TokenSet | undefined
   get (): Promise<TokenSet | null> | TokenSet | null
   set (tokens: TokenSet): Promise<void> | void
@@ -42,6 +43,7 @@ export class RequestPlace implements SessionPlace {
   get isResponseOpen (): boolean { return isResponseOpen(this.#context) }
   get canRetract (): boolean { return this.#store.retract !== undefined }
   get dueAt (): number | undefined { return this.#store.dueAt?.(this.#context) }
+  get endsAt (): number | undefined { return this.#store.endsAt?.(this.#context) }
   get expired (): TokenSet | undefined { return this.#store.expired?.(this.#context) }
   get () { return this.#store.get(this.#context) }
   set (tokens: TokenSet) { return this.#store.set(this.#context, tokens) }
@@ -61,6 +63,7 @@ export class DirectoryPlace implements SessionPlace {
   readonly isResponseOpen = false
   readonly canRetract = false
   readonly dueAt = undefined
+  readonly endsAt = undefined
   readonly expired = undefined
   readonly #directory: SessionDirectory
   readonly #provider: string

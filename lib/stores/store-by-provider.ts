@@ -8,6 +8,7 @@ export function storeByProvider (stores: ReadonlyMap<string, TokenStore>): Token
     clear: (context) => stores.get(context.provider)?.clear(context),
     touch: (context) => stores.get(context.provider)?.touch?.(context),
     dueAt: (context) => stores.get(context.provider)?.dueAt?.(context),
+    endsAt: (context) => stores.get(context.provider)?.endsAt?.(context),
     retract: (context) => stores.get(context.provider)?.retract?.(context),
     expired: (context) => stores.get(context.provider)?.expired?.(context),
     endedByApp: (context) => stores.get(context.provider)?.endedByApp?.(context) ?? false,

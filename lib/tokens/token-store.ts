@@ -39,6 +39,11 @@ export interface TokenStore {
    */
   dueAt? (context: StoreContext): number | undefined
   /**
+   * Seconds since the epoch when the session is over unless it is used again: of what this request has read or written. For
+   * `expiresIn` of the session endpoint; without it, that is counted to `session.absoluteDuration`. Optional; no I/O.
+   */
+  endsAt? (context: StoreContext): number | undefined
+  /**
    * Takes back what `set` has written for this request, and nothing else: the session was ended meanwhile, and the browser
    * may hold another one by now. Without it, such a session is cleared if `get` still gives it. Optional.
    */

@@ -128,7 +128,7 @@ const rules: Wrong[] = [
     options: { ...without('issuer'), metadata: { ...metadata, mtls_endpoint_aliases: { [name]: 'http://idp.example.com/x' } } },
     says: `metadata.mtls_endpoint_aliases.${name} must be an absolute https URL`
   })),
-  { title: 'routes of login and logout that are one', options: { ...base, login: { ...login, startRedirectPath: '/auth/logout' } }, says: 'login.startRedirectPath, logout.path, logout.backchannelLogoutPath and the path of login.callbackUri must differ' },
+  { title: 'routes of login and logout that are one', options: { ...base, login: { ...login, startRedirectPath: '/auth/logout' } }, says: 'login.startRedirectPath, logout.path, logout.backchannelLogoutPath, bff.session.path and the path of login.callbackUri must differ' },
   { title: 'two logouts at one route, without a login', options: { ...base, logout: { path: '/logout', backchannelLogoutPath: '/logout' } }, says: 'must differ: each is a route' },
   { title: 'a login and a back-channel logout at one route', options: { ...base, login, logout: { backchannelLogoutPath: '/auth/login' } }, says: 'must differ: each is a route' },
   { title: 'a back-channel logout that is no path', options: { ...base, logout: { backchannelLogoutPath: 'https://app.example.com/logout' } }, says: 'logout.backchannelLogoutPath must be a path' },

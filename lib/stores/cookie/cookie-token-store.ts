@@ -22,6 +22,12 @@ interface ReceivedSession {
   readonly names: readonly string[]
 }
 
+/** What was written of a session, when that is to be written again, and when it is over. */
+interface TimedCookies extends WrittenCookies {
+  readonly rollAt: number
+  readonly endsAt: number
+}
+
 /** The default store: the whole session, sealed, in cookies of the browser. They are opened only when asked. */
 export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStore {
   const { seal, session: options, clock } = settings
@@ -31,7 +37,9 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   const chunks = new CookieChunks(cookieName, maxCookieBytes)
   const sessions = new SessionTexts(seal, clock)
   // The same cookies, byte for byte, for everybody who waited for one refresh.
-  const writtenOnce = new WeakMap<TokenSet, WrittenCookies & { readonly rollAt: number }>()
+  const writtenOnce = new WeakMap<TokenSet, TimedCookies>()
+  /** When the sessions are over that requests have written. */
+  const ends = new WeakMap<FastifyRequest, number>()
   const expired = new WeakMap<FastifyRequest, TokenSet>()
   let hasSaidWhatIsLeftOut = false
   /** What this store's cookies are told from those of another one by, where they are still to be sent. */
@@ -79,7 +87,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   function set (context: StoreContext, tokens: TokenSet): void {
     let written = writtenOnce.get(tokens)
     if (written === undefined || clock() >= written.rollAt) {
-      written = { ...write(context, tokens), rollAt: times.rollAt({ usedAt: clock(), tokens }) }
+      written = write(context, tokens)
       writtenOnce.set(tokens, written)
     }
     const isLogin = tokens.generation === 0
@@ -105,13 +113,19 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
     return Math.min(...receivedWith(request).texts.map(({ text }) => sessions.dueAt(text)))
   }
 
-  function write ({ request, provider }: StoreContext, tokens: TokenSet): WrittenCookies {
-    const { written, isIdTokenLeftOut } = writeWithinBudget(tokens, maxCookieBytes, (kept) => serialize({ provider, usedAt: Math.floor(clock()), tokens: kept }))
+  function endsAt (context: StoreContext): number | undefined {
+    const session = newest(sessionsOf(context))
+    return ends.get(context.request) ?? (session && times.endOf(session))
+  }
+
+  function write ({ request, provider }: StoreContext, tokens: TokenSet): TimedCookies {
+    const usedAt = Math.floor(clock())
+    const { written, isIdTokenLeftOut } = writeWithinBudget(tokens, maxCookieBytes, (kept) => serialize({ provider, usedAt, tokens: kept }))
     if (isIdTokenLeftOut && !hasSaidWhatIsLeftOut) {
       hasSaidWhatIsLeftOut = true
       request.log.info({ cookie: cookieName, bytes: written.requestBytes }, 'The session is large: it is kept without the id_token, and logouts go without id_token_hint. Proxies may want larger buffers: see docs/storage.md. Said once')
     }
-    return written
+    return { ...written, rollAt: times.rollAt({ usedAt, tokens }), endsAt: times.endOf({ usedAt, tokens }) }
   }
 
   function serialize (session: Session): WrittenCookies {
@@ -125,7 +139,8 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   }
 
   /** @param replaced - the names of the cookies that it takes the place of. */
-  function put ({ reply }: StoreContext, { names, setCookies }: WrittenCookies, replaced: readonly string[]): void {
+  function put ({ request, reply }: StoreContext, { names, setCookies, endsAt }: TimedCookies, replaced: readonly string[]): void {
+    ends.set(request, endsAt)
     const leftOver = replaced.filter((name) => !names.includes(name))
     putCookies(reply, kStore, [...setCookies, ...leftOver.map(deletion)])
   }
@@ -139,5 +154,5 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   }
 
   const retract = ({ reply }: StoreContext): void => { dropCookies(reply, kStore) }
-  return { get, set, clear, touch, dueAt, expired: ({ request }) => expired.get(request), retract, writesResponse: true, ignoresContext: true }
+  return { get, set, clear, touch, dueAt, endsAt, expired: ({ request }) => expired.get(request), retract, writesResponse: true, ignoresContext: true }
 }

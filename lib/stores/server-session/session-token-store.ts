@@ -66,7 +66,7 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
     const person = personOf(tokens)
     const begun = begunBy.get(tokens)
     const reference: Reference = begun ?? { id: randomUUID(), ...(person !== undefined && { person }) }
-    if (begun === undefined) await records.write(request, reference.id, tokens)
+    if (begun === undefined) held.set(request, await records.write(request, reference.id, tokens))
     begunBy.set(tokens, reference)
     const comesAlong = replaced === undefined || (person !== undefined && person === replaced.person)
     session[key] = reference
@@ -105,7 +105,7 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
     await inTurn(reference.id, async () => {
       const record = await records.read(request, reference.id)
       const successor = record && successorOf(record.tokens)
-      if (successor !== undefined) await records.write(request, reference.id, successor)
+      if (successor !== undefined) held.set(request, await records.write(request, reference.id, successor))
     })
   }
 
@@ -119,7 +119,8 @@ export function sessionTokenStore (fastify: FastifyInstance, settings: TokenReco
     return reference !== undefined && referenceIn(sessionOf(request), key)?.id !== reference.id
   }
 
-  return { get, set, clear, touch, dueAt, endedByApp, expired: ({ request }) => records.expired(request), retract: ({ request }) => destroy(request), ignoresContext: true }
+  const endsAt = ({ request }: StoreContext): number | undefined => held.get(request)?.endsAt
+  return { get, set, clear, touch, dueAt, endsAt, endedByApp, expired: ({ request }) => records.expired(request), retract: ({ request }) => destroy(request), ignoresContext: true }
 }
 
 /** The session that a login goes into; its cookie has to reach the browser. */

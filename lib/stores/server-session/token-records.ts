@@ -40,6 +40,8 @@ export interface TokenRecord {
   readonly tokens: TokenSet
   /** Its use is to be written down, or it is to be sealed again before its key is removed. */
   readonly isToBeWritten: boolean
+  /** When it is over unless it is used, in seconds since the epoch. */
+  readonly endsAt: number
 }
 
 /** Of how many sessions is remembered when something is due, so that the store is not asked at every request. */
@@ -64,12 +66,13 @@ export class TokenRecords {
     if (!isRecord(record)) return undefined
     const { content, isOfOldKey = false } = seal === undefined ? record : seal.open(String(record.content), request.log) ?? {}
     if (!isContent(content, this.#labelOf(id))) return undefined
-    if (clock() >= this.#times.endOf(content)) {
+    const endsAt = this.#times.endOf(content)
+    if (clock() >= endsAt) {
       this.#expired.set(request, content.tokens)
       return undefined
     }
     this.#hints.set(id, this.#times.dueAt(content))
-    return { tokens: content.tokens, isToBeWritten: isOfOldKey === true || clock() >= this.#times.rollAt(content) }
+    return { tokens: content.tokens, isToBeWritten: isOfOldKey === true || clock() >= this.#times.rollAt(content), endsAt }
   }
 
   /** What a request has read, and has not got because its time is over. */
@@ -77,7 +80,7 @@ export class TokenRecords {
     return this.#expired.get(request)
   }
 
-  async write (request: FastifyRequest, id: string, tokens: TokenSet): Promise<void> {
+  async write (request: FastifyRequest, id: string, tokens: TokenSet): Promise<TokenRecord> {
     const { seal, clock } = this.#settings
     const content: Content = { ...this.#labelOf(id), usedAt: Math.floor(clock()), tokens }
     const end = this.#times.endOf(content)
@@ -87,6 +90,7 @@ export class TokenRecords {
       content: seal === undefined ? content : seal.seal({ ...content })
     })
     this.#hints.set(id, this.#times.dueAt(content))
+    return { tokens, isToBeWritten: false, endsAt: end }
   }
 
   async destroy (request: FastifyRequest, id: string): Promise<void> {
