@@ -1,9 +1,10 @@
 /* The store of sessions on Redis: a real one, and a strict authorization server. */
+import { readFileSync } from 'node:fs'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import tokenManagement, { type TokenStore } from '../../lib/index.ts'
-import { redisRefreshCoordinator, redisTokenStore } from '../../lib/redis.ts'
+import { type RedisClient, redisRefreshCoordinator, redisTokenStore } from '../../lib/redis.ts'
 import { tokenStoreConformance } from '../../lib/testing.ts'
 import { Browser } from '../support/browser.ts'
 import { disguises, dumpOf } from '../support/disguises.ts'
@@ -87,6 +88,46 @@ t.test('an app on Redis', { skip, timeout: 120_000 }, async (t) => {
     t.equal((await browser.get('/token')).status, 200)
     t.ok(await cost() >= 2, 'a refresh reads and writes')
     t.equal(server.refreshes, 1)
+  })
+
+  t.test('the page on sessions on the server says what each step costs', async (t) => {
+    const [, page = ''] = readFileSync('docs/server-side-sessions.md', 'utf8').split('## What it costs')
+    const said = (step: string) => Number(page.split('\n').find((line) => line.startsWith(`| ${step}`))?.split('|')[2]?.match(/\d+/)?.[0])
+    let commands = 0
+    const counting: RedisClient = {
+      get status () { return client.status },
+      callBuffer: async (...command) => { commands++; return await client.callBuffer(...command) },
+      duplicate: () => client.duplicate(),
+      on: (event, listener) => client.on(event, listener),
+      off: (event, listener) => client.off(event, listener)
+    }
+    const { app, browser, clock, server } = await start(t, redis, { tokenStore: redisTokenStore({ redis: counting, timeout: 2 }) })
+    await logIn(browser)
+    clock.now += 301
+    await browser.get('/token')
+    await browser.post('/auth/logout') // Redis has each script by now
+    const costs = async (step: string, work: () => Promise<unknown>) => {
+      commands = 0
+      await work()
+      t.equal(commands, said(step), step)
+    }
+    browser.cookies.clear()
+    await costs('a login', () => logIn(browser))
+    await costs('a request that asks for its token', () => browser.get('/token'))
+    clock.now += 301
+    await costs('a refresh', () => browser.get('/token'))
+    t.equal(server.refreshes, 2)
+    await client.flushall()
+    browser.cookies.clear()
+    await logIn(browser)
+    const [session] = await app.tokenSessions.list({ sub: 'alice' })
+    await costs('`app.tokenSessions.get`', () => app.tokenSessions.list({ sub: 'alice' }))
+    await costs('`accessToken()`', async () => { await session?.accessToken() })
+    await costs('`accessToken()`', async () => { await session?.claims() })
+    await costs('a logout', () => browser.post('/auth/logout'))
+    browser.cookies.clear()
+    await logIn(browser)
+    await costs('`app.tokenSessions.end`', () => app.tokenSessions.end({ sub: 'alice' }))
   })
 
   t.test('the inactivity time is pushed back by use, written once in half of it, and ends the session; so does the absolute time', async (t) => {
