@@ -93,6 +93,6 @@ export function isNobody (error: unknown): error is FastifyError {
 }
 
 /** Whether an error is one of these, or, with a whole code, that one. */
-export function hasCode (error: unknown, code = 'FST_TOKEN_'): boolean {
+export function hasCode (error: unknown, code = 'FST_TOKEN_'): error is Error & { readonly code: unknown } {
   return error instanceof Error && 'code' in error && String(error.code).startsWith(code)
 }

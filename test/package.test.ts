@@ -22,6 +22,7 @@ const publicNames = {
     Current DpopProofParameters EditableRequest FailureClass JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
     RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
     TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError`,
+  proxy: 'AllowedRoute default tokenProxy TokenProxyOptions',
   redis: `AvailabilityEvent MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
     SharedCoordinatorFactory SharedCoordinatorSettings TokenStoreFactory TokenStoreSettings`,
   testing: 'ConformanceOptions TestRunner tokenStoreConformance'
@@ -94,6 +95,9 @@ app.register(tokenManagement, {
 app.register(tokenManagement, { issuer: 'https://idp.example.com', clientId: 'web', nonsense: true })
 // @ts-expect-error an option of the wrong type
 app.register(tokenManagement, { issuer: 'https://idp.example.com', clientId: 1 })
+app.register(tokenProxy, { prefix: '/api/orders', api: 'orders', allow: [{ path: '/orders/:id', methods: ['GET'] }] })
+// @ts-expect-error an API that is not declared
+app.register(tokenProxy, { prefix: '/api/orders', api: 'order' })
 app.after(() => {
   app.get('/', { onRequest: app.requireAccessToken }, async (request) => {
     const token: string = await request.accessToken({ forceRenewal: true, resource: 'https://api.example.com' })
@@ -112,8 +116,8 @@ app.after(() => {
   })
 })
 `
-    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\nimport 'fastify-token-management/redis'\nimport 'fastify-token-management/testing'\n${use}`)
-    writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
+    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\nimport tokenProxy from 'fastify-token-management/proxy'\nimport 'fastify-token-management/redis'\nimport 'fastify-token-management/testing'\n${use}`)
+    writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { tokenProxy } from 'fastify-token-management/proxy'\nimport { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
     // Not skipLibCheck for our own declarations, and no check of everybody else's, which costs half a minute.
     const program = ts.createProgram([join(consumer, 'use.mts'), join(consumer, 'use.cts')], {
       module: ts.ModuleKind.NodeNext,

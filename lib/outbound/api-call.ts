@@ -13,6 +13,8 @@ const MAX_DRAINED_BYTES = 65_536
 
 type Handler = Dispatcher.DispatchHandler
 type Controller = Dispatcher.DispatchController
+/** Gets hold of each request as it leaves. */
+export type Watch = (controller: Controller) => void
 /** Under which circumstances a call is sent again. */
 type Again = { readonly token: ApiToken, readonly nonce?: string }
 
@@ -22,24 +24,25 @@ type Again = { readonly token: ApiToken, readonly nonce?: string }
  */
 export function authorized (api: Api, source: TokenSource): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) => {
-    const call = new ApiCall(api, dispatch, options, handler)
-    call.start(source)
+    new ApiCall(api, dispatch, options, handler).start(source)
     return true
   }
 }
 
 /** One request, as often as it is sent. Whoever has sent it sees one answer. */
-class ApiCall {
+export class ApiCall {
   readonly #api: Api
   readonly #dispatch: Dispatcher.Dispatch
   readonly #options: Dispatcher.DispatchOptions
   readonly #handler: Handler
+  readonly #watch: Watch | undefined
   readonly #body: RepeatableBody
   #isRenewed = false
   #nonces = 0
 
-  constructor (api: Api, dispatch: Dispatcher.Dispatch, options: Dispatcher.DispatchOptions, handler: Handler) {
+  constructor (api: Api, dispatch: Dispatcher.Dispatch, options: Dispatcher.DispatchOptions, handler: Handler, watch?: Watch) {
     this.#api = api
+    this.#watch = watch
     this.#dispatch = dispatch
     this.#options = options
     this.#handler = handler
@@ -84,6 +87,7 @@ class ApiCall {
       onRequestStart: (controller: Controller, context: unknown) => {
         this.#body.watch()
         handler.onRequestStart?.(controller, context)
+        this.#watch?.(controller)
       },
       onRequestUpgrade: (...upgrade) => handler.onRequestUpgrade?.(...upgrade),
       onResponseStart: (controller, statusCode, headers, statusMessage) => {

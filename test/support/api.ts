@@ -24,7 +24,7 @@ export interface TestApi {
   readonly settings: Settings
   /** Answers 401 to this token from now on. */
   reject (accessToken: string): void
-  /** Answers the next requests like this, before it looks at anything. */
+  /** Answers the next requests like this, before it reads their bodies. */
   next (answer: (request: FastifyRequest, reply: FastifyReply) => unknown, times?: number): void
 }
 
@@ -61,12 +61,17 @@ export async function startApi (t: Test, { issuer, audience = issuer, anonymous 
     records.set(request, record)
     const answer = answers.shift()
     if (answer !== undefined) return await answer(request, reply)
+  })
+  // When the body is read: what is refused here has been sent whole.
+  app.addHook('preHandler', async (request, reply) => {
+    const { headers } = request
+    const record = records.get(request) ?? {}
     if (headers.authorization === undefined && anonymous) return
     const judged = judge(request).finally(() => {
       if (headers.dpop !== undefined && settings.dpopNonce !== null) reply.header('dpop-nonce', proofs.nextNonce())
     })
     try {
-      record.claims = await judged
+      Object.assign(record, { claims: await judged })
     } catch (error) {
       const { code, message, scheme = 'Bearer' } = error instanceof Refusal ? error : new Refusal('invalid_token', String(error))
       return await reply.code(401).header('www-authenticate', code === '' ? scheme : `${scheme} error="${code}", error_description="${message.replaceAll('"', '')}"`).send({ api: code })

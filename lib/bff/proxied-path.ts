@@ -1,0 +1,23 @@
+/**
+ * Whether a path means to the API behind what it means to the router here. There is one way to read it, then: no empty or dot
+ * segments, no backslash, and nothing that is a slash or a dot only to somebody who decodes it twice.
+ *
+ * @param isListed - only listed paths go on: then none may hold a slash that the router takes for a part of a segment, nor the `;` that
+ * it may take for the end of the path.
+ */
+export function isUnambiguous (url: string, isListed: boolean): boolean {
+  const path = url.split('?', 1)[0] ?? ''
+  if (path.includes('#') || /%25(?:2e|2f|5c)/i.test(path) || (isListed && /;|%2f|%5c/i.test(path))) return false
+  const segments = decoded(path)?.split('/').slice(1)
+  return segments !== undefined && segments.every((segment, index) => (segment !== '' || index === segments.length - 1) && segment !== '.' && segment !== '..')
+}
+
+/** `undefined` for what does not decode, or holds what no path should. */
+function decoded (path: string): string | undefined {
+  try {
+    const text = decodeURIComponent(path)
+    return /[\\\p{Cc}]/u.test(text) ? undefined : text
+  } catch {
+    return undefined
+  }
+}
