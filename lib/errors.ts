@@ -87,6 +87,11 @@ export interface UnauthenticatedError extends FastifyError {
   readonly loginPath?: string | undefined
 }
 
+/** What a store has thrown, under its name, and when it is worth to try again: in a second. */
+export function storeFailed (verb: string, cause: unknown): FastifyError {
+  return Object.assign(new StoreFailed(verb, { cause }), { headers: { 'retry-after': '1' } })
+}
+
 /** Whether an error says that nobody is logged in (any more), and not that something is broken. */
 export function isNobody (error: unknown): error is FastifyError {
   return hasCode(error, 'FST_TOKEN_UNAUTHENTICATED') || hasCode(error, 'FST_TOKEN_LOGIN_REQUIRED')

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { hasCode, NoDirectory, StoreFailed } from '../errors.ts'
+import { hasCode, NoDirectory, storeFailed } from '../errors.ts'
 import type { Provider } from '../provider.ts'
 import { DirectoryPlace } from '../stores/session-place.ts'
 import type { SessionEndReason } from '../tokens/events.ts'
@@ -34,7 +34,7 @@ export async function findSessions (provider: Provider, server: FastifyInstance,
     const found = await directory.find(query, provider.name)
     return found.filter(({ sessionId }) => !provider.coordinator.hasEnded(sessionId))
   } catch (error) {
-    throw hasCode(error) ? error : new StoreFailed('find sessions', { cause: error })
+    throw hasCode(error) ? error : storeFailed('find sessions', error)
   }
 }
 

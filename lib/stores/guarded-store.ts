@@ -1,10 +1,7 @@
-import { hasCode, HeadersSent, StoreFailed, Upgrade } from '../errors.ts'
+import { hasCode, HeadersSent, storeFailed, Upgrade } from '../errors.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { Overflow } from './overflow.ts'
 import type { SessionPlace } from './session-place.ts'
-
-/** Seconds after which it is worth to try again what a store has failed at. */
-const RETRY_AFTER = 1
 
 /** The place of a session as its caller meets it: its failures have a name, and nothing is written that could not reach the browser any more. */
 export class GuardedStore {
@@ -101,7 +98,7 @@ export class GuardedStore {
     try {
       return await access()
     } catch (error) {
-      throw hasCode(error) ? error : Object.assign(new StoreFailed(verb, { cause: error }), { headers: { 'retry-after': String(RETRY_AFTER) } })
+      throw hasCode(error) ? error : storeFailed(verb, error)
     }
   }
 

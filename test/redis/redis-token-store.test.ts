@@ -1,15 +1,19 @@
 /* The store of sessions on Redis: a real one, and a strict authorization server. */
 import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import cookie from '@fastify/cookie'
+import appSession from '@fastify/session'
 import websocket from '@fastify/websocket'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { Cluster } from 'ioredis'
 import t, { type Test } from 'tap'
-import tokenManagement, { type TokenStore } from '../../lib/index.ts'
+import tokenManagement, { type TokenManagementOptions, type TokenResponse, type TokenStore } from '../../lib/index.ts'
 import { type RedisClient, redisRefreshCoordinator, redisTokenStore } from '../../lib/redis.ts'
 import { tokenStoreConformance } from '../../lib/testing.ts'
 import { Browser } from '../support/browser.ts'
 import { disguises, dumpOf } from '../support/disguises.ts'
 import { authorize, logIn, type LoginApp, type LoginAppOptions, startLogin, startLoginApp } from '../support/login-flow.ts'
-import { connect, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
+import { connect, joinCluster, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
 import { sessionKey } from '../support/start-app.ts'
 import { openSocket } from '../support/web-socket.ts'
 
@@ -18,6 +22,21 @@ const issuer = 'https://idp.example.com'
 
 async function start (t: Test, redis: TestRedis, { timeout = 2, ...options }: LoginAppOptions & { timeout?: number } = {}): Promise<LoginApp> {
   return await startLoginApp(t, { tokenStore: redisTokenStore({ redis: connect(t, redis), timeout }), ...options })
+}
+
+/** What the kit is given: an app with two registrations on this client. */
+async function conforming (app: FastifyInstance, client: RedisClient, how: 'decorated' | 'option' = 'option'): Promise<TokenStore> {
+  const tokenStore = redisTokenStore({ redis: client, timeout: 2 })
+  if (how === 'decorated') app.decorate('tokenStore', tokenStore)
+  for (const name of ['default', 'other']) {
+    await app.register(tokenManagement, { ...by(name), ...how === 'option' && { tokenStore } })
+  }
+  return app.tokenStore
+}
+
+/** A registration whose provider nobody asks for anything. */
+function by (name: string): TokenManagementOptions {
+  return { name, metadata: { issuer, token_endpoint: `${issuer}/token` }, clientId: 'web', clientSecret: 'secret', session: { key: sessionKey } }
 }
 
 /** How many commands the clients have sent, or their scripts. */
@@ -30,17 +49,94 @@ t.test('the store on Redis conforms, decorated and as an option', { skip, timeou
   for (const how of ['decorated', 'option'] as const) {
     await t.test(how, async (t) => {
       let redis = await startRedis(t)
-      await tokenStoreConformance(t, async (app: FastifyInstance): Promise<TokenStore> => {
-        const tokenStore = redisTokenStore({ redis: connect(t, redis), timeout: 2 })
-        if (how === 'decorated') app.decorate('tokenStore', tokenStore)
-        for (const name of ['default', 'other']) {
-          await app.register(tokenManagement, { name, metadata: { issuer, token_endpoint: `${issuer}/token` }, clientId: 'web', clientSecret: 'secret', session: { key: sessionKey }, ...how === 'option' && { tokenStore } })
-        }
-        return app.tokenStore
-      }, { breakDown: () => redis.stop() })
+      await tokenStoreConformance(t, async (app) => await conforming(app, connect(t, redis), how), { breakDown: () => redis.stop() })
       redis = await startRedis(t)
     })
   }
+})
+
+t.test('a Cluster of three nodes, and a client that puts a prefix before all keys, serve as well', { skip, timeout: 120_000 }, async (t) => {
+  const nodes = await Promise.all([1, 2, 3].map(async (number) => await startRedis(t, ['--cluster-enabled', 'yes', '--cluster-config-file', `store-nodes-${process.pid}-${number}.conf`, '--dir', tmpdir()])))
+  joinCluster(nodes)
+  const cluster = new Cluster([{ port: nodes[0]?.port ?? 0, host: '127.0.0.1' }])
+  t.teardown(() => { cluster.disconnect() })
+  await tokenStoreConformance(t, async (app) => await conforming(app, cluster))
+  const redis = await startRedis(t)
+  const prefixed = connect(t, redis, { keyPrefix: 'shop:' })
+  await tokenStoreConformance(t, async (app) => await conforming(app, prefixed))
+  const keys = await connect(t, redis).keys('*')
+  t.ok(keys.length > 0)
+  t.strictSame(keys.filter((key) => !key.startsWith('shop:tokens:')), [])
+})
+
+t.test('what is wrong fails the boot, and says what to do', { skip }, async (t) => {
+  const client = connect(t, await startRedis(t))
+  const store = () => redisTokenStore({ redis: client })
+  for (const timeout of [0, -1, 11, NaN]) t.throws(() => redisTokenStore({ redis: client, timeout }), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /timeout must be more than 0 and at most 10/ })
+  const { session, ...keyless } = by('default')
+  const wrong: Array<[RegExp, (app: FastifyInstance) => unknown]> = [
+    [/session\.key is required: 32 random bytes/, (app) => app.register(tokenManagement, { ...keyless, tokenStore: store() })],
+    [/session\.key is required: 32 random bytes/, (app) => app.decorate('tokenStore', store()).register(tokenManagement, keyless)],
+    [/session\.key is required with a tokenStore that is made for it/, async (app) => {
+      await app.register(cookie)
+      await app.register(appSession, { secret: 'a secret of the session, long enough' })
+      await app.register(tokenManagement, { ...keyless, tokenStore: store() })
+    }],
+    [/tokenStore: app\.tokenStore is decorated already\. Give one of the two/, (app) => app.decorate('tokenStore', store()).register(tokenManagement, { ...by('default'), tokenStore: store() })],
+    [/tokenStore must be a function that gives a store at once, such as redisTokenStore.*get, set, clear/, (app) => app.register(tokenManagement, { ...by('default'), tokenStore: () => ({}) as TokenStore })],
+    [/tokenStore must be a function/, (app) => app.register(tokenManagement, { ...by('default'), tokenStore: {} as never })],
+    [/the route GET \/inside: app\.tokenStore is a factory: decorate it where the plugin is registered/, async (app) => {
+      await app.register(tokenManagement, by('default'))
+      await app.register(async (inside) => { inside.decorate('tokenStore', store()).get('/inside', async () => ({})) })
+    }],
+    [/session\.cookieName: another registration of this app has the session cookie/, (app) => app
+      .register(async (inside) => { await inside.register(tokenManagement, { ...by('default'), tokenStore: store() }) })
+      .register(async (inside) => { await inside.register(tokenManagement, by('default')) })]
+  ]
+  for (const [message, build] of wrong) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await t.rejects(async () => {
+      await build(app)
+      await app.ready()
+    }, { code: 'FST_TOKEN_INVALID_OPTIONS', message })
+  }
+})
+
+t.test('without a coordinator the log says at boot that several processes need one', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const said = async (options: LoginAppOptions) => (await start(t, redis, options)).log.filter((line) => line.includes('there is no coordinator'))
+  t.equal((await said({})).length, 1)
+  t.equal((await said({ coordinator: redisRefreshCoordinator({ redis: connect(t, redis) }) })).length, 0)
+})
+
+t.test('of two registrations one has its sessions on Redis, and the other one in its cookie; an encapsulated store of the app\'s own is not asked for them', { skip }, async (t) => {
+  const redis = await startRedis(t)
+  const asked: string[] = []
+  const { origin, server } = await start(t, redis, {
+    tokenStore: undefined,
+    routes: async (app) => {
+      await app.register(tokenManagement, { ...by('stored'), session: { key: sessionKey, cookie: { secure: false } }, tokenStore: redisTokenStore({ redis: connect(t, redis) }) })
+      for (const provider of ['default', 'stored']) {
+        app.post<{ Body: TokenResponse }>(`/${provider}`, async (request) => { await request.tokens.save(request.body, { provider }); return {} })
+        app.get(`/${provider}`, async (request) => ({ token: await request.accessToken({ provider }) }))
+      }
+      await app.register(async (inside) => {
+        inside.decorate('tokenStore', { get: () => { asked.push('inside'); return null }, set () {}, clear () {} })
+        inside.get('/inside', async (request) => ({ token: await request.accessToken({ provider: 'stored', optional: true }) }))
+        inside.get('/list', async () => await inside.tokenSessions.list({ sub: 'alice' }))
+      })
+    }
+  })
+  const browser = new Browser(origin)
+  const issued = await server.issue()
+  for (const provider of ['default', 'stored']) {
+    t.equal((await browser.send('POST', `/${provider}`, { 'content-type': 'application/json' }, JSON.stringify(issued))).status, 200)
+    t.equal((await browser.get(`/${provider}`)).json.token, issued.access_token)
+  }
+  t.match(Object.fromEntries(browser.cookies), { tokens: /^1\.\d+\./, 'stored-tokens': /^[\w-]{43}$/ })
+  t.strictSame([(await browser.get('/inside')).json, [...new Set(asked)]], [{ token: null }, ['inside']])
+  t.match((await browser.get('/list')).json, { code: 'FST_TOKEN_STORE_NO_DIRECTORY' })
 })
 
 t.test('an app on Redis', { skip, timeout: 120_000 }, async (t) => {
@@ -175,14 +271,7 @@ t.test('an app on Redis', { skip, timeout: 120_000 }, async (t) => {
   t.test('hostile cookies are nobody: of another length, twice, with what is no id, of another registration', async (t) => {
     const { browser, origin } = await start(t, redis, {
       routes: async (app) => {
-        await app.register(tokenManagement, {
-          name: 'other',
-          metadata: { issuer, token_endpoint: `${issuer}/token` },
-          clientId: 'web',
-          clientSecret: 'secret',
-          session: { key: sessionKey, cookie: { secure: false } },
-          tokenStore: redisTokenStore({ redis: connect(t, redis) })
-        })
+        await app.register(tokenManagement, { ...by('other'), session: { key: sessionKey, cookie: { secure: false } }, tokenStore: redisTokenStore({ redis: connect(t, redis) }) })
         app.get('/other', async (request) => ({ token: await request.accessToken({ provider: 'other' }) }))
       }
     })
