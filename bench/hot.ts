@@ -6,6 +6,7 @@ import { distinctSessions, largeTokens, savedTokens } from './hot/sessions.ts'
 import { hasLogin, plugin, subjects } from './hot/subjects.ts'
 import { logIn } from './log-in.ts'
 import { Browser } from '../test/support/browser.ts'
+import { startRedis } from '../test/support/redis-server.ts'
 import type { SavedSubject, Subject } from './subject.ts'
 
 /** V8 settles differently from one start of a process to the next. */
@@ -24,6 +25,8 @@ interface Contestant {
 }
 
 const tokens = await savedTokens()
+const closing: Array<() => unknown> = []
+const { url: redisUrl } = await startRedis({ teardown: (close) => closing.push(close) }) // on this core, as the load
 const [bare, , ...peers] = subjects
 if (bare === undefined) throw new Error('Bare Fastify comes first')
 const ofPlugin = { subject: plugin, route: '/token', tokens: largeTokens }
@@ -44,7 +47,7 @@ async function enter (contestant: Contestant): Promise<Entered> {
   const { subject, browsers } = contestant
   const provider = await startStrictServer(contestant.tokens, hasLogin(subject) && subject.wantsHttps)
   const { settings: { clientId, clientSecret } } = provider
-  const server = await Served.start({ name: subject.name, issuer: provider.issuer, settings: { clientId, clientSecret }, tokens })
+  const server = await Served.start({ name: subject.name, issuer: provider.issuer, settings: { clientId, clientSecret }, redisUrl, tokens })
   const { header } = hasLogin(subject) ? (await logIn(subject, server, provider)).browser : await saved(server)
   await provider.close()
   return { contestant, server, cookies: browsers === undefined ? [header] : await distinctSessions(browsers, provider, tokens), measures: [] }
@@ -76,4 +79,5 @@ for (let started = 0; started < starts; started++) {
     Object.assign(lines[index] ?? {}, { cookieBytes: cookie.length })
   })
 }
+for (const close of closing) await close()
 report(lines, { rounds, starts, sizes: `access token ${tokens.access_token.length}, refresh token ${tokens.refresh_token.length}, id_token ${tokens.id_token.length} bytes` })

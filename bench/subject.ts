@@ -4,6 +4,8 @@ import type { Settings } from '../test/support/authorization-server/settings.ts'
 export interface Issuer {
   readonly issuer: string
   readonly settings: Pick<Settings, 'clientId' | 'clientSecret'>
+  /** For who keeps sessions there. */
+  readonly redisUrl?: string
 }
 
 /** A system under test: an app with a login of its own, and `GET /token`, which answers `{ token }`, the access token. */

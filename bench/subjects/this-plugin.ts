@@ -1,5 +1,7 @@
 import Fastify from 'fastify'
-import tokenManagement from '../../lib/index.ts'
+import { Redis } from 'ioredis'
+import tokenManagement, { type TokenManagementOptions } from '../../lib/index.ts'
+import type * as onRedis from '../../lib/redis.ts'
 import { freePort } from '../../test/support/free-port.ts'
 import { type Issuer, type RunningSubject, scope, type Subject } from '../subject.ts'
 
@@ -10,9 +12,21 @@ export function thisPluginFrom (plugin: typeof tokenManagement): Subject {
   return { name: 'fastify-token-management', packages: ['fastify'], loginPath: '/auth/login', start: (issuer) => start(plugin, issuer) }
 }
 
+/** docs/server-side-sessions.md. */
+export function thisPluginOnRedis (plugin: typeof tokenManagement, { redisTokenStore, redisRefreshCoordinator }: typeof onRedis): Subject {
+  return {
+    ...thisPluginFrom(plugin),
+    name: 'fastify-token-management, session on Redis',
+    async start (issuer) {
+      const redis = new Redis(issuer.redisUrl ?? '')
+      return await start(plugin, issuer, { tokenStore: redisTokenStore({ redis }), coordinator: redisRefreshCoordinator({ redis }) })
+    }
+  }
+}
+
 export const thisPlugin = thisPluginFrom(tokenManagement)
 
-async function start (plugin: typeof tokenManagement, { issuer, settings: { clientId, clientSecret } }: Issuer): Promise<RunningSubject> {
+async function start (plugin: typeof tokenManagement, { issuer, settings: { clientId, clientSecret } }: Issuer, options: Partial<TokenManagementOptions> = {}): Promise<RunningSubject> {
   const port = await freePort()
   const app = Fastify({ forceCloseConnections: true })
   await app.register(plugin, {
@@ -20,6 +34,7 @@ async function start (plugin: typeof tokenManagement, { issuer, settings: { clie
     clientId,
     clientSecret,
     session: { key: sessionKey },
+    ...options,
     login: { callbackUri: `http://127.0.0.1:${port}/auth/callback`, scope }
   })
   let token: string | undefined

@@ -16,6 +16,8 @@ export interface LinkSettings {
   readonly timeout: number
   readonly log: FastifyBaseLogger
   readonly onAvailability?: ((event: AvailabilityEvent) => unknown) | undefined
+  /** Whether Redis is as good as gone while it refuses something (it is full, say); else that is the matter of that command alone. */
+  readonly isGoneWhenRefusing: boolean
   /** What this means for the app, in the log. */
   readonly saying: { readonly lost: string, readonly back: string }
   /** Called when Redis answers again, or another one in its place. */
@@ -69,7 +71,7 @@ export class RedisLink {
     try {
       return await Promise.race([running, silence])
     } catch (error) {
-      this.#failed(script, error)
+      if (this.#settings.isGoneWhenRefusing || !isRefusal(error)) this.#failed(script, error)
       throw error
     } finally {
       clearTimeout(timer)
@@ -91,8 +93,8 @@ export class RedisLink {
 
   #failed (script: Command['script'] | undefined, cause: unknown): void {
     if (this.#trouble !== undefined) return
-    const { name = 'Error', message = String(cause) } = cause instanceof Error ? cause : {}
-    this.#trouble = { triedAt: performance.now(), refused: name === 'ReplyError' ? script : undefined }
+    const message = cause instanceof Error ? cause.message : String(cause)
+    this.#trouble = { triedAt: performance.now(), refused: isRefusal(cause) ? script : undefined }
     // Not the error itself, which holds the command with all that was in it.
     const error = new Error(message)
     const { log, saying, onAvailability } = this.#settings
@@ -126,4 +128,9 @@ export class RedisLink {
     })
     return Array.isArray(reply) ? reply : []
   }
+}
+
+/** Redis answers, and says no. */
+function isRefusal (error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError'
 }

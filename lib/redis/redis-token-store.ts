@@ -23,7 +23,7 @@ interface Found {
 /** The whole session in Redis, sealed; the browser has its id. Asked when a token or the claims are asked for, and never else. */
 export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<LinkSettings, 'redis' | 'timeout' | 'onAvailability'>): MadeTokenStore {
   const { session, clock, log, isCoordinated } = settings
-  const link = new RedisLink({ ...how, log, saying: SAYING })
+  const link = new RedisLink({ ...how, log, isGoneWhenRefusing: false, saying: SAYING })
   const records = new SessionRecords(settings, link)
   const index = new SessionIndex({ ...settings, keys: session.keys }, link)
   const cookie = new SessionCookie(session)
@@ -97,8 +97,8 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
   /** On the server alone: by now the browser may hold a session of a new login. */
   async function drop (request: FastifyRequest): Promise<void> {
     const held = found.get(request) ?? await find(request)
-    const ids = idsOf(request)
-    await Promise.all([...ids.map((id) => records.drop(id)), ...held.map(({ record }) => index.remove(record.tokens.sessionId))])
+    await Promise.all(idsOf(request).map((id) => records.drop(id)))
+    await Promise.all(held.map(({ record }) => index.remove(record.tokens.sessionId)))
     found.set(request, [])
   }
 
@@ -123,7 +123,7 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
     await index.add({
       sessionId,
       endsAt: startedAt + session.absoluteDuration,
-      content: Buffer.from(id),
+      content: Buffer.from(id, 'base64url'),
       ...(typeof sub === 'string' && { sub }),
       ...(typeof sid === 'string' && { sid }),
       ...(typeof iat === 'number' && { issuedAt: iat })
@@ -132,11 +132,13 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
 
   async function idOf (sessionId: string): Promise<string | undefined> {
     const [entry] = await index.find({ sessionId })
-    return entry?.content?.toString()
+    return entry?.content?.toString('base64url')
   }
 
+  /** In this order: what could not be dropped is still found. */
   async function end (id: string, sessionId: string): Promise<void> {
-    await Promise.all([records.drop(id), index.remove(sessionId)])
+    await records.drop(id)
+    await index.remove(sessionId)
   }
 
   /** A session as it lies there, if it lives. */
@@ -148,7 +150,7 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
   const directory: SessionDirectory = {
     async find (query: SessionQuery) {
       const entries = await index.find(query)
-      const all = await Promise.all(entries.map(async ({ sessionId, content = '' }) => await living(sessionId, content.toString())))
+      const all = await Promise.all(entries.map(async ({ sessionId, content }) => await living(sessionId, content?.toString('base64url') ?? '')))
       return all.flatMap((each) => each === undefined ? [] : [each.record.tokens])
     },
     async set (tokens) {

@@ -6,6 +6,7 @@ import { decrypt, encrypt } from './aes-gcm.ts'
 import type { Command } from './commands.ts'
 import { derivedKeys, type KeySettings, nameOf } from './derived-keys.ts'
 import type { RedisLink, Reply } from './link.ts'
+import { OpenedRecords } from './opened-records.ts'
 import { drop, keep, read, replace } from './record-scripts.ts'
 
 /** What was read. */
@@ -32,6 +33,7 @@ export class SessionRecords {
   readonly #keySettings: KeySettings
   readonly #clock: () => number
   readonly #link: RedisLink
+  readonly #opened: OpenedRecords<SessionRecord>
 
   constructor (settings: RecordSettings, link: RedisLink) {
     const { name, issuer, clientId, session: { keys }, clock } = settings
@@ -39,6 +41,7 @@ export class SessionRecords {
     this.#keySettings = { issuer, clientId, keys }
     this.#clock = clock
     this.#link = link
+    this.#opened = new OpenedRecords(clock)
     this.times = new SessionTimes(settings)
   }
 
@@ -46,9 +49,14 @@ export class SessionRecords {
   async read (id: string): Promise<SessionRecord | undefined> {
     const [value] = await this.#run(read, id)
     if (!Buffer.isBuffer(value)) return undefined
+    const known = this.#opened.get(id, value)
+    if (known !== undefined) return known
     const opened = await decrypt(this.#keysOf(id), value.subarray(value.indexOf(LINE_BREAK) + 1))
     const session = opened && sessionOf(opened.content)
-    return session && { ...session, isOfOldKey: opened.keyIndex > 0 }
+    if (opened === undefined || session === undefined) return undefined
+    const record = { ...session, isOfOldKey: opened.keyIndex > 0 }
+    this.#opened.remember(id, value, record)
+    return record
   }
 
   /** A new one. */
@@ -62,6 +70,7 @@ export class SessionRecords {
   }
 
   async drop (id: string): Promise<void> {
+    this.#opened.forget(id)
     await this.#run(drop, id)
   }
 

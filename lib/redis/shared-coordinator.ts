@@ -48,7 +48,7 @@ export class RedisSharedCoordinator implements SharedCoordinator {
   constructor (settings: SharedCoordinatorSettings, how: Pick<LinkSettings, 'redis' | 'timeout' | 'onAvailability'>) {
     this.#seal = new SuccessorSeal(settings)
     this.#commands = new Commands(settings, this.#seal)
-    this.#link = new RedisLink({ ...how, log: settings.log, saying: SAYING, onBack: () => { this.#published.sayAgain().catch(() => {}).finally(this.#wakeUps.wakeAll) } })
+    this.#link = new RedisLink({ ...how, log: settings.log, isGoneWhenRefusing: true, saying: SAYING, onBack: () => { this.#published.sayAgain().catch(() => {}).finally(this.#wakeUps.wakeAll) } })
     this.#published = new Published(this.#link)
     this.#ended = new EndedSessions(`tokens:{${this.#seal.nameOf('')}}:ended`, this.#link)
     this.#messages = new Messages(how.redis, settings.log, this.#ended, this.#wakeUps)

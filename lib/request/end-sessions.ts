@@ -29,10 +29,15 @@ export function directoryOf (provider: Provider, server: FastifyInstance): Sessi
  * @throws FST_TOKEN_STORE_NO_DIRECTORY, FST_TOKEN_STORE_FAILED
  */
 export async function findSessions (provider: Provider, server: FastifyInstance, query: SessionQuery): Promise<TokenSet[]> {
+  const found = await kept(provider, server, query)
+  return found.filter(({ sessionId }) => !provider.coordinator.hasEnded(sessionId))
+}
+
+/** All that the store has, with what has ended and could not be removed. */
+async function kept (provider: Provider, server: FastifyInstance, query: SessionQuery): Promise<readonly TokenSet[]> {
   const directory = directoryOf(provider, server)
   try {
-    const found = await directory.find(query, provider.name)
-    return found.filter(({ sessionId }) => !provider.coordinator.hasEnded(sessionId))
+    return await directory.find(query, provider.name)
   } catch (error) {
     throw hasCode(error) ? error : storeFailed('find sessions', error)
   }
@@ -51,9 +56,9 @@ export function sessionWithoutRequest (provider: Provider, server: FastifyInstan
  * @throws FST_TOKEN_STORE_NO_DIRECTORY, FST_TOKEN_STORE_FAILED where one may go on; the others have ended all the same.
  */
 export async function endSessions (provider: Provider, server: FastifyInstance, query: SessionQuery, { issuedBefore = Infinity, reason = 'ended' }: SessionsEnd = {}): Promise<number> {
-  const found = await findSessions(provider, server, query)
+  const found = await kept(provider, server, query)
   const meant = found.filter(({ claims }) => typeof claims?.iat !== 'number' || claims.iat < issuedBefore)
   const outcomes = await Promise.allSettled(meant.map(async ({ sessionId }) => await sessionWithoutRequest(provider, server, sessionId).revoke(reason)))
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
-  return meant.length
+  return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value !== null).length
 }

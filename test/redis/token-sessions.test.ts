@@ -148,6 +148,35 @@ t.test('sessions of one process', { skip }, async (t) => {
     t.equal((await browser.get('/token')).status, 401)
   })
 
+  t.test('where the store fails, ending throws, and ends what is left when it is called again', async (t) => {
+    const { app, server, enter } = await start(t, redis)
+    const { browser } = await enter()
+    await client.call('ACL', 'SETUSER', 'default', '-del')
+    await t.rejects(app.tokenSessions.end({ sub: 'alice' }), { code: 'FST_TOKEN_STORE_FAILED' })
+    t.equal((await browser.get('/token')).status, 401, 'here it has ended')
+    t.equal((await client.keys('tokens:session:*')).length, 1)
+    await client.call('ACL', 'SETUSER', 'default', '+del')
+    t.equal(await app.tokenSessions.end({ sub: 'alice' }), 0, 'of those that were alive')
+    t.strictSame(await client.keys('tokens:session:*'), [])
+    t.notOk(server.families.some(({ alive }) => alive))
+  })
+
+  t.test('a Redis that is full serves those who are logged in, whose refreshes are kept by the process; nobody can log in', async (t) => {
+    const { browser: stranger, clock, server, enter } = await start(t, redis)
+    const { browser } = await enter()
+    await client.config('SET', 'maxmemory', '1')
+    t.equal((await browser.get('/token')).status, 200)
+    clock.now += 301
+    const { status, json } = await browser.get('/token')
+    t.equal(status, 200)
+    t.equal((await logIn(stranger)).status, 503)
+    t.equal((await browser.get('/token')).json.token, json.token)
+    await client.config('SET', 'maxmemory', '0')
+    t.equal((await browser.get('/token')).json.token, json.token)
+    t.equal(server.refreshes, 1)
+    t.equal((await logIn(stranger)).status, 303)
+  })
+
   t.test('a query that is none is refused, and ends nobody', async (t) => {
     const { app, enter } = await start(t, redis)
     const { browser } = await enter()

@@ -3,7 +3,7 @@ import cookie from '@fastify/cookie'
 import session from '@fastify/session'
 import type { FastifyInstance } from 'fastify'
 import { test } from 'tap'
-import tokenManagement, { type StoreContext, type TokenSet, type TokenStore } from '../../lib/index.ts'
+import tokenManagement, { type SessionDirectory, type SessionQuery, type StoreContext, type TokenSet, type TokenStore } from '../../lib/index.ts'
 import { tokenStoreConformance, type ConformanceOptions } from '../../lib/testing.ts'
 import { rules } from '../../lib/testing/rules.ts'
 import { fullTokenSet } from '../../lib/testing/sample.ts'
@@ -77,6 +77,33 @@ class MemoryStore implements TokenStore {
     await new Promise(setImmediate)
     if (this.isDown) throw new Error('the database is down')
   }
+}
+
+/** The same, which finds its sessions without a request, too. */
+class DirectoryStore extends MemoryStore {
+  readonly directory: SessionDirectory = {
+    find: async (query, provider) => {
+      await this.later()
+      return this.entriesOf(provider).map(([, tokens]) => tokens).filter((tokens) => isMeant(tokens, query))
+    },
+    set: async (tokens, provider) => {
+      await this.later()
+      for (const [key, { sessionId, generation }] of this.entriesOf(provider)) if (sessionId === tokens.sessionId && generation < tokens.generation) this.sessions.set(key, tokens)
+    },
+    clear: async (sessionId, provider) => {
+      await this.later()
+      for (const [key, tokens] of this.entriesOf(provider)) if (tokens.sessionId === sessionId) this.sessions.delete(key)
+    }
+  }
+
+  entriesOf (provider: string): Array<[string, TokenSet]> {
+    return [...this.sessions].filter(([key]) => key.startsWith(`${provider} `))
+  }
+}
+
+function isMeant ({ sessionId, identity, claims }: TokenSet, query: SessionQuery): boolean {
+  if ('sub' in query) return identity?.sub === query.sub
+  return 'sid' in query ? claims?.sid === query.sid : sessionId === query.sessionId
 }
 
 /** The rules that a store breaks. */
@@ -168,6 +195,41 @@ for (const [rule, stores] of Object.entries(wrong)) {
     })
   }
 }
+
+test('a right directory breaks no rule, and the kit catches those that are wrong', async (t) => {
+  t.strictSame(await broken(() => new DirectoryStore()), [])
+  const wrong: Array<[string, (right: DirectoryStore) => Partial<SessionDirectory>]> = [
+    ['finds sessions by their id', ({ directory }) => ({ find: async (query) => await directory.find(query, 'default') })],
+    ['finds sessions by their id', ({ entriesOf, sessions }) => ({ find: async (_query, provider) => entriesOf.call({ sessions } as DirectoryStore, provider).map(([, tokens]) => tokens) })],
+    ['finds sessions by their id', ({ directory }) => ({ find: async (query, provider) => 'sid' in query ? [] : await directory.find(query, provider) })],
+    ['keeps a successor', () => ({ set: async () => {} })],
+    ['keeps a successor', (store) => ({
+      set: async (tokens, provider) => { for (const [key, { sessionId }] of store.entriesOf(provider)) if (sessionId === tokens.sessionId) store.sessions.set(key, tokens) }
+    })],
+    ['ends a session', () => ({ clear: async () => {} })],
+    ['ends a session', (store) => ({ clear: async () => { store.sessions.clear() } })]
+  ]
+  for (const [rule, part] of wrong) {
+    const caught = await broken(() => {
+      const store = new DirectoryStore()
+      return Object.assign(store, { directory: { ...store.directory, ...part(store) } })
+    })
+    t.ok(caught.some((name) => name.startsWith(`a directory ${rule}`)), `${rule}: ${caught.join(', ')}`)
+  }
+  const remembering = await broken(() => {
+    const store = new DirectoryStore()
+    const all: TokenSet[] = []
+    const { set } = store
+    return Object.assign(store, {
+      set: async (context: StoreContext, tokens: TokenSet) => {
+        all.push(tokens)
+        await set.call(store, context, tokens)
+      },
+      directory: { ...store.directory, find: async (query: SessionQuery, provider: string) => provider === 'default' ? all.filter((tokens) => isMeant(tokens, query)).slice(-1) : [] }
+    })
+  })
+  t.ok(remembering.some((name) => name.startsWith('a directory finds nothing of a session that has ended')), remembering.join())
+})
 
 test('the kit catches a store that loses a field, changes one or adds one', async (t) => {
   const [rule = ''] = rules.filter(({ name }) => name.includes('comes back as it was')).map(({ name }) => name)
