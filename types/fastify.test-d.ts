@@ -3,14 +3,15 @@
  */
 import { test } from 'node:test'
 import { createPrivateKey, subtle } from 'node:crypto'
-import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyReply, type FastifyRequest, type TokenClaims } from 'fastify'
 import tap from 'tap'
 import { Agent, type Dispatcher } from 'undici'
 import tokenManagement, {
   clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth, tokenManagement as named,
-  type AccessToken, type ApiClient, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type StoreContext, type TokenManagementOptions, type TokenSet, type TokenStore
+  type AccessToken, type ApiClient, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type SessionDirectory, type StoreContext, type TokenManagementOptions, type TokenSession, type TokenSet, type TokenStore
 } from '../lib/index.ts'
 import type { NameIn } from '../lib/outbound/names.ts'
+import { redisTokenStore, type RedisClient } from '../lib/redis.ts'
 import { tokenStoreConformance } from '../lib/testing.ts'
 
 type IsExactly<Actual, Expected> = (<T>() => T extends Actual ? 1 : 2) extends (<T>() => T extends Expected ? 1 : 2) ? true : false
@@ -132,6 +133,33 @@ export const callbacks: TokenManagementOptions = {
     exactly<string>()(sessionId, true)
     exactly<'logout' | 'refreshTokenDead' | 'replaced' | 'ended' | 'backchannelLogout' | 'expired'>()(reason, true)
   }
+}
+
+/** What there is without a request. */
+export async function isAskedFor (app: FastifyInstance): Promise<void> {
+  const session = await app.tokenSessions.get('session', { provider: 'github' })
+  exactly<TokenSession | null>()(session, true)
+  exactly<string | undefined>()(await session?.accessToken({ resource: 'https://api.example.com', forceRenewal: true }), true)
+  exactly<TokenClaims | null | undefined>()(await session?.claims(), true)
+  exactly<TokenSession[]>()(await app.tokenSessions.list({ sub: 'alice' }), true)
+  for (const query of [{ sub: 'alice' }, { sid: 'x' }, { sessionId: 'x' }]) exactly<number>()(await app.tokenSessions.end(query), true)
+  // @ts-expect-error a list is of a user
+  await app.tokenSessions.list({ sid: 'x' })
+  // @ts-expect-error everybody is not meant
+  await app.tokenSessions.end({})
+  // @ts-expect-error a session has its provider
+  await session?.accessToken({ provider: 'github' })
+}
+
+/** Where sessions are, besides. */
+export async function keepsElsewhere (app: FastifyInstance, redis: RedisClient): Promise<void> {
+  const tokenStore = redisTokenStore({ redis, timeout: 2 })
+  app.decorate('tokenStore', tokenStore)
+  await app.register(tokenManagement, { ...options, tokenStore })
+  const directory: SessionDirectory = { find: async () => [], set: async () => {}, clear: async () => {} }
+  app.decorate('tokenStore', { get: () => null, set () {}, clear () {}, directory })
+  // @ts-expect-error a factory gives a store
+  await app.register(tokenManagement, { ...options, tokenStore: () => ({}) })
 }
 
 /** What a request has. */

@@ -125,7 +125,7 @@ export interface TokenManagementOptions {
   name?: Options['name']
   /** The session cookie. */
   session?: {
-    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). What seals is derived from it for one purpose each. Required, unless there is no `login`, and @fastify/session is registered before (whose store then holds the tokens, in clear without a key) or `app.tokenStore` is decorated. */
+    /** Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). What seals is derived from it for one purpose each. Required, unless there is no `login`, and @fastify/session is registered before (whose store then holds the tokens, in clear without a key) or a store of your own is decorated as `app.tokenStore`. */
     key?: NonNullable<Options['session']>['key']
     /** `__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`. */
     cookieName?: NonNullable<Options['session']>['cookieName']

@@ -39,7 +39,7 @@ const Metadata = Type.Object({
 }, { description: 'The RFC 8414 document by hand, instead of `issuer`. Members that are `null` or empty are absent.' })
 
 const Session = Type.Object({
-  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). What seals is derived from it for one purpose each. Required, unless there is no `login`, and @fastify/session is registered before (whose store then holds the tokens, in clear without a key) or `app.tokenStore` is decorated.' })),
+  key: Type.Optional(key({ description: 'Seals the cookie: 32 bytes as Buffer, base64 or hex text, or an array of them (the first seals, all open). What seals is derived from it for one purpose each. Required, unless there is no `login`, and @fastify/session is registered before (whose store then holds the tokens, in clear without a key) or a store of your own is decorated as `app.tokenStore`.' })),
   cookieName: Type.Optional(Type.String({ pattern: '^[\\w-]+$', description: '`__Host-tokens`, and `__Host-<name>-tokens` for a named provider; without the prefix where the cookie cannot be `Secure`.' })),
   cookie: Type.Object({
     domain: Type.Optional(Type.String({ description: 'Only with a `cookieName` without `__Host-`.' })),

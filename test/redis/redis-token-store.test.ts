@@ -391,6 +391,22 @@ t.test('an app on Redis', { skip, timeout: 120_000 }, async (t) => {
     t.strictSame(await client.keys('*:index'), [])
   })
 
+  t.test('a write that crosses an end in another process brings nothing back, though the two share nothing else', async (t) => {
+    const here = await start(t, redis)
+    const there = await start(t, redis, { issuer: here.server.issuer, routes: (app) => app.post('/clear', async (request) => { await request.tokens.clear(); return {} }) })
+    await logIn(here.browser)
+    const copy = here.browser.clone()
+    for (const { clock } of [here, there]) clock.now += 301
+    const gate = here.server.hold()
+    const refreshing = here.browser.get('/token')
+    await gate.arrived()
+    t.equal((await copy.through(there.origin).post('/clear')).status, 200)
+    gate.release()
+    t.equal((await refreshing).status, 200, 'it was begun before')
+    t.strictSame(await records(), [])
+    t.equal((await here.browser.get('/token')).status, 401)
+  })
+
   t.test('a login that comes twice makes one record, also at another process and after a refresh', async (t) => {
     const here = await start(t, redis, { coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }) })
     const there = await start(t, redis, { issuer: here.server.issuer, coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }) })
