@@ -113,6 +113,8 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const tokenService = new TokenService(requests, options)
   if (options.dpop !== undefined) checkAlgorithm(options.dpop.alg, tokenService.metadata)
   await decorateTokenStore(fastify, options, registry)
+  const { tokenStore } = fastify
+  const store = registry.stores.get(name)
 
   const coordinator = memoryRefreshCoordinator(options.gracePeriod, options.session.inactivityDuration, clock)
   const probe = (dispatcher: Dispatcher) => answersAtAll(requests.tokenEndpoint, forProbes(dispatcher))
@@ -121,14 +123,12 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const background = new Background()
   const events = new RefreshEvents({ ...options, provider: name, log })
   const replaced = new ReplacedSessions(options.gracePeriod, clock)
-  const sharing = new Sharing({ ...options, memory: coordinator, replaced, findsLogins: options.logout?.backchannelLogoutPath !== undefined, log })
+  const sharing = new Sharing({ ...options, memory: coordinator, replaced, findsLogins: options.logout?.backchannelLogoutPath !== undefined && (store ?? tokenStore).directory === undefined, log })
   const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client, and a store, of its own; otherwise they are the provider's.
-  const { backchannel, tokenStore } = fastify
+  const { backchannel } = fastify
   const backchannelFor = (own: Dispatcher) => (server: FastifyInstance) => server.backchannel === backchannel ? own : server.backchannel
-  const store = registry.stores.get(name)
-
   for (const [name, { scope, resource, parameters, clientId: ownId, ...how }] of Object.entries(options.clients)) {
     const own = ownId === undefined ? clientAuthentication : clientAuthenticationOf(how)
     // A certificate is presented for the client that it is of, and for no other.

@@ -4,6 +4,7 @@ import type { Provider } from '../provider.ts'
 import { ownRoute } from '../request/own-route.ts'
 import { BadLogoutToken } from '../token-service/logout-token.ts'
 import { endByProvider } from './provider-logout.ts'
+import { seenLogoutTokens } from './seen-logout-tokens.ts'
 
 /** No honest logout token is longer. */
 const MAX_BYTES = 65_536
@@ -26,9 +27,9 @@ export interface BackchannelLogoutSettings {
  * @throws FST_TOKEN_INVALID_OPTIONS where no session could be found, or no logout token verified.
  */
 export async function backchannelLogout (fastify: FastifyInstance, { provider, path }: BackchannelLogoutSettings): Promise<void> {
-  const { logoutTokens, backchannelFor, sharing, tokenService, clock } = provider
-  const logouts = sharing.shared?.logouts
-  if (logouts === undefined) throw new InvalidOptions('logout.backchannelLogoutPath needs the option coordinator, such as redisRefreshCoordinator({ redis }), or a store that finds its sessions: in cookies alone nobody finds them. See docs/login.md')
+  const { logoutTokens, backchannelFor, sharing, storeFor, tokenService, clock } = provider
+  const seen = sharing.shared?.logouts ?? seenLogoutTokens(clock)
+  if (sharing.logins === undefined && storeFor(fastify).directory === undefined) throw new InvalidOptions('logout.backchannelLogoutPath needs the option coordinator, such as redisRefreshCoordinator({ redis }), or a store that finds its sessions: in cookies alone nobody finds them. See docs/login.md')
   if (tokenService.metadata.jwks_uri === undefined) throw new InvalidOptions('logout.backchannelLogoutPath needs a provider whose metadata has a jwks_uri: without its keys, anybody could log users out')
 
   fastify.removeAllContentTypeParsers()
@@ -41,9 +42,9 @@ export async function backchannelLogout (fastify: FastifyInstance, { provider, p
 
   const end = async (token: string, { server, log }: FastifyRequest): Promise<void> => {
     const logout = await logoutTokens.read(token, backchannelFor(server))
-    if (await logouts.hasSeen(logout.jti)) throw new BadLogoutToken('it was done before')
-    await endByProvider(provider, logout, log)
-    await logouts.see(logout.jti, logout.goodUntil - clock() + REPLAY_MARGIN)
+    if (await seen.hasSeen(logout.jti)) throw new BadLogoutToken('it was done before')
+    await endByProvider(provider, { server, log }, logout)
+    await seen.see(logout.jti, logout.goodUntil - clock() + REPLAY_MARGIN)
   }
 
   fastify.post(path, ownRoute, async (request, reply) => {

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { HeadersSent } from '../errors.ts'
 import { isResponseOpen } from '../stores/open-response.ts'
+import { ownerOf } from '../tokens/provider-logout.ts'
 import type { SessionQuery } from '../tokens/session-query.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { MadeTokenStore, SessionDirectory, StoreContext, TokenStoreSettings } from '../tokens/token-store.ts'
@@ -117,17 +118,8 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
     return held && times.endOf(held.record)
   }
 
-  async function enter (id: string, { sessionId, startedAt, identity, claims = {} }: TokenSet): Promise<void> {
-    const { sub = claims.sub } = identity ?? {}
-    const { sid, iat } = claims
-    await index.add({
-      sessionId,
-      endsAt: startedAt + session.absoluteDuration,
-      content: Buffer.from(id, 'base64url'),
-      ...(typeof sub === 'string' && { sub }),
-      ...(typeof sid === 'string' && { sid }),
-      ...(typeof iat === 'number' && { issuedAt: iat })
-    })
+  async function enter (id: string, tokens: TokenSet): Promise<void> {
+    await index.add({ sessionId: tokens.sessionId, endsAt: tokens.startedAt + session.absoluteDuration, content: Buffer.from(id, 'base64url'), ...ownerOf(tokens) })
   }
 
   async function idOf (sessionId: string): Promise<string | undefined> {

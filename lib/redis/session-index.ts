@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { isRecord } from '../tokens/record.ts'
 import type { SessionQuery } from '../tokens/session-query.ts'
+import type { IndexedLogin } from '../tokens/shared-logouts.ts'
 import { decrypt, encrypt } from './aes-gcm.ts'
 import type { Command } from './commands.ts'
 import { derivedKeys, type KeySettings, short } from './derived-keys.ts'
@@ -11,16 +12,8 @@ export interface SessionIndexSettings extends KeySettings {
   readonly clock: () => number
 }
 
-/** A session, as it is found by whose it is. Times are seconds since the epoch. */
-export interface IndexedSession {
-  readonly sessionId: string
-  readonly sub?: string
-  /** The session at the provider (OpenID Connect Back-Channel Logout §2.1). */
-  readonly sid?: string
-  /** The `iat` of the login's id_token: by the clock of the provider. */
-  readonly issuedAt?: number
-  /** When it is over in any case. */
-  readonly endsAt: number
+/** A session, as it is found by whose it is. */
+export interface IndexedSession extends IndexedLogin {
   /** What its store needs to find it. */
   readonly content?: Buffer
 }

@@ -1,13 +1,6 @@
-import type { SessionQuery } from '../tokens/session-query.ts'
+import { isMeant, ownerOf, type ProviderLogout, queriesOf } from '../tokens/provider-logout.ts'
 import type { IndexedLogin, SharedLogouts } from '../tokens/shared-logouts.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
-
-/** Whom the provider has logged out, and when by its own clock, in seconds since the epoch. */
-export interface ProviderLogout {
-  readonly sub?: string
-  readonly sid?: string
-  readonly issuedAt: number
-}
 
 /** The logins whose sessions are in cookies, as far as the processes share them: by these the provider's logouts are found there. */
 export class IndexedLogins {
@@ -39,28 +32,7 @@ export class IndexedLogins {
     return [...new Map(found.flat().filter((login) => isMeant(login, logout)).map((login) => [login.sessionId, login])).values()]
   }
 
-  #loginOf ({ sessionId, startedAt, identity = {}, claims = {} }: TokenSet): IndexedLogin {
-    const { sub } = identity
-    const { sid, iat } = claims
-    return {
-      sessionId,
-      endsAt: startedAt + this.#absoluteDuration,
-      ...(typeof sub === 'string' && { sub }),
-      ...(typeof sid === 'string' && { sid }),
-      ...(typeof iat === 'number' && { issuedAt: iat })
-    }
+  #loginOf (tokens: TokenSet): IndexedLogin {
+    return { sessionId: tokens.sessionId, endsAt: tokens.startedAt + this.#absoluteDuration, ...ownerOf(tokens) }
   }
-}
-
-function queriesOf ({ sub, sid }: ProviderLogout): SessionQuery[] {
-  return [...(sid === undefined ? [] : [{ sid }]), ...(sub === undefined ? [] : [{ sub }])]
-}
-
-/**
- * Whether a session is one that a logout means (OpenID Connect Back-Channel Logout §2.7). One that does not know its own `sid`
- * is meant like all of its user; who has logged in after the logout is not.
- */
-function isMeant ({ sub, sid, issuedAt = -Infinity }: IndexedLogin, logout: ProviderLogout): boolean {
-  if (issuedAt > logout.issuedAt || (logout.sub !== undefined && sub !== logout.sub)) return false
-  return logout.sid === undefined || sid === logout.sid || (sid === undefined && logout.sub !== undefined)
 }

@@ -10,8 +10,8 @@ import { SessionTokens } from './session-tokens.ts'
 
 /** Which of the sessions that are found are to end, and what is told of it. */
 export interface SessionsEnd {
-  /** Only those whose id_token was issued before, in seconds since the epoch by the clock of the provider; default: all. */
-  readonly issuedBefore?: number
+  /** Default: all. */
+  readonly isMeant?: (tokens: TokenSet) => boolean
   /** Default: `ended`. */
   readonly reason?: SessionEndReason
 }
@@ -55,9 +55,9 @@ export function sessionWithoutRequest (provider: Provider, server: FastifyInstan
  * @returns how many there were.
  * @throws FST_TOKEN_STORE_NO_DIRECTORY, FST_TOKEN_STORE_FAILED where one may go on; the others have ended all the same.
  */
-export async function endSessions (provider: Provider, server: FastifyInstance, query: SessionQuery, { issuedBefore = Infinity, reason = 'ended' }: SessionsEnd = {}): Promise<number> {
+export async function endSessions (provider: Provider, server: FastifyInstance, query: SessionQuery, { isMeant = () => true, reason = 'ended' }: SessionsEnd = {}): Promise<number> {
   const found = await kept(provider, server, query)
-  const meant = found.filter(({ claims }) => typeof claims?.iat !== 'number' || claims.iat < issuedBefore)
+  const meant = found.filter(isMeant)
   const outcomes = await Promise.allSettled(meant.map(async ({ sessionId }) => await sessionWithoutRequest(provider, server, sessionId).revoke(reason)))
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value !== null).length

@@ -1,17 +1,13 @@
 import { decodeProtectedHeader, jwtVerify, type JWTPayload } from 'jose'
 import type { Dispatcher } from 'undici'
+import type { ProviderLogout } from '../tokens/provider-logout.ts'
 import { isRecord } from '../tokens/record.ts'
 import { BackchannelError } from './backchannel.ts'
 import type { ProviderRequests, ProviderSettings } from './provider-requests.ts'
 
-/** What the provider says has ended (OpenID Connect Back-Channel Logout §2.4). Times are seconds since the epoch. */
-export interface LogoutToken {
-  /** All sessions of this user, or the one of `sid` alone. */
-  readonly sub?: string
-  readonly sid?: string
-  /** By the clock of the provider. */
-  readonly issuedAt: number
-  /** As long as it is taken, by the clock of this machine. */
+/** What the provider says has ended (OpenID Connect Back-Channel Logout §2.4). */
+export interface LogoutToken extends ProviderLogout {
+  /** As long as it is taken: seconds since the epoch, by the clock of this machine. */
   readonly goodUntil: number
   readonly jti: string
 }

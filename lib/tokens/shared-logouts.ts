@@ -1,14 +1,10 @@
+import type { SessionOwner } from './provider-logout.ts'
 import type { SessionQuery } from './session-query.ts'
 
-/** A login, as it is found where the provider ends it. Times are seconds since the epoch. */
-export interface IndexedLogin {
+/** A login, as it is found where the provider ends it. */
+export interface IndexedLogin extends SessionOwner {
   readonly sessionId: string
-  readonly sub?: string
-  /** The session at the provider (OpenID Connect Back-Channel Logout §2.1). */
-  readonly sid?: string
-  /** The `iat` of the login's id_token: by the clock of the provider. */
-  readonly issuedAt?: number
-  /** When it is over in any case. */
+  /** When it is over in any case, in seconds since the epoch. */
   readonly endsAt: number
 }
 

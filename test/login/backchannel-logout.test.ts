@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import tokenManagement, { type SessionEndedEvent, type TokenManagementOptions } from '../../lib/index.ts'
-import { redisRefreshCoordinator, type SharedCoordinator } from '../../lib/redis.ts'
+import { redisRefreshCoordinator, redisTokenStore, type SharedCoordinator } from '../../lib/redis.ts'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { bySecret, forgeries } from '../support/authorization-server/forgeries.ts'
@@ -35,7 +35,14 @@ interface Here {
   over (browser: Browser): Promise<void>
 }
 
-async function start (t: Test, { settings, ...options }: { settings?: Partial<Settings> } & Partial<TokenManagementOptions> = {}): Promise<Here> {
+type Kept = 'in cookies' | 'on Redis'
+
+interface StartOptions extends Partial<TokenManagementOptions> {
+  readonly settings?: Partial<Settings>
+  readonly kept?: Kept
+}
+
+async function start (t: Test, { settings, kept = 'in cookies', ...options }: StartOptions = {}): Promise<Here> {
   const server = await startAuthorizationServer({ metadata: { id_token_signing_alg_values_supported: ['ES256', 'HS256', 'none'] }, ...settings })
   t.teardown(() => server.close())
   const redis = await startRedis(t)
@@ -45,6 +52,7 @@ async function start (t: Test, { settings, ...options }: { settings?: Partial<Se
     await once(client, 'ready')
     return await startApp(t, server, {
       coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }),
+      ...kept === 'on Redis' && { tokenStore: redisTokenStore({ redis: client, timeout: 2 }) },
       login,
       logout: { backchannelLogoutPath: path },
       onSessionEnded: (event) => ended.push(event),
@@ -80,76 +88,91 @@ async function postForm ({ origin }: TestApp, body: string, type = 'application/
 const statusesOf = async (...browsers: Browser[]) => await Promise.all(browsers.map(async (browser) => (await browser.clone().get('/token')).status))
 
 t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (t) => {
-  t.test('R48 R49 the provider ends a session at one process, and the next request at another is 401', async (t) => {
-    const { logIn, server, apps, ended, post, over } = await start(t)
-    const { browser, sid } = await logIn()
-    const answer = await post(await logoutToken(server, { claims: { sub: 'alice', sid } }))
-    t.match([answer.status, answer.text, answer.headers.get('cache-control')], [200, '', 'no-store'])
-    await over(browser)
-    t.equal((await browser.through(apps[1].origin).get('/optional')).json.token, null)
-    t.match(ended, [{ provider: 'default', reason: 'backchannelLogout' }])
-    t.equal(ended.length, 1)
-    t.equal(server.revocations, 0, 'the provider ends what it has issued itself')
-  })
+  for (const kept of ['in cookies', 'on Redis'] as const) {
+    t.test(`R48 R49 the provider ends a session ${kept} at one process, and the next request at another is 401`, async (t) => {
+      const { logIn, server, apps, ended, post, over } = await start(t, { kept })
+      const { browser, sid } = await logIn()
+      const answer = await post(await logoutToken(server, { claims: { sub: 'alice', sid } }))
+      t.match([answer.status, answer.text, answer.headers.get('cache-control')], [200, '', 'no-store'])
+      await over(browser)
+      t.equal((await browser.through(apps[1].origin).get('/optional')).json.token, null)
+      t.match(ended, [{ provider: 'default', reason: 'backchannelLogout' }])
+      t.equal(ended.length, 1)
+      t.equal(server.isAlive(sid), kept === 'in cookies', 'who has the refresh token revokes it; what a browser holds the provider takes back, or not')
+    })
 
-  t.test('R49 with sid one session ends, with sub alone all of the user, and nobody else\'s', async (t) => {
-    const { logIn, logOut, over } = await start(t)
-    const [one, two, three, bobs] = [await logIn(), await logIn(), await logIn(), await logIn('bob')]
-    t.equal(await logOut({ sid: one.sid }), 200)
-    await over(one.browser)
-    t.strictSame(await statusesOf(two.browser, three.browser, bobs.browser), [200, 200, 200])
-    t.equal(await logOut({ sub: 'bob', sid: two.sid }), 200)
-    t.strictSame(await statusesOf(two.browser, three.browser, bobs.browser), [200, 200, 200], 'sub and sid must both be right')
-    t.equal(await logOut({ sub: 'alice', sid: two.sid }), 200)
-    await over(two.browser)
-    t.strictSame(await statusesOf(three.browser, bobs.browser), [200, 200])
-    const four = await logIn()
-    t.equal(await logOut({ sub: 'alice' }), 200)
-    await over(three.browser)
-    await over(four.browser)
-    t.strictSame(await statusesOf(bobs.browser), [200])
-    t.equal(await logOut({ sub: 'nobody' }), 200, 'who is not there is logged out')
-  })
+    t.test(`R49 of sessions ${kept}, with sid one ends, with sub alone all of the user, and nobody else's`, async (t) => {
+      const { logIn, logOut, over } = await start(t, { kept })
+      const [one, two, three, bobs] = [await logIn(), await logIn(), await logIn(), await logIn('bob')]
+      t.equal(await logOut({ sid: one.sid }), 200)
+      await over(one.browser)
+      t.strictSame(await statusesOf(two.browser, three.browser, bobs.browser), [200, 200, 200])
+      t.equal(await logOut({ sub: 'bob', sid: two.sid }), 200)
+      t.strictSame(await statusesOf(two.browser, three.browser, bobs.browser), [200, 200, 200], 'sub and sid must both be right')
+      t.equal(await logOut({ sub: 'alice', sid: two.sid }), 200)
+      await over(two.browser)
+      t.strictSame(await statusesOf(three.browser, bobs.browser), [200, 200])
+      const four = await logIn()
+      t.equal(await logOut({ sub: 'alice' }), 200)
+      await over(three.browser)
+      await over(four.browser)
+      t.strictSame(await statusesOf(bobs.browser), [200])
+      t.equal(await logOut({ sub: 'nobody' }), 200, 'who is not there is logged out')
+    })
 
-  t.test('where id_tokens have no sid, a logout by sub and sid ends the sessions of the user, and one by sid alone none', async (t) => {
-    const { logIn, logOut, over } = await start(t, { settings: { idTokenClaims: {} } })
-    const withSid = await logIn()
-    const withoutSid = await loginWithoutSid(t)
-    t.equal(await withoutSid.logOut({ sid: 'of the provider' }), 200)
-    t.strictSame(await statusesOf(withoutSid.browser), [200])
-    t.equal(await withoutSid.logOut({ sub: 'alice', sid: 'of the provider' }), 200)
-    await withoutSid.over(withoutSid.browser)
-    t.equal(await logOut({ sub: 'alice', sid: 'another' }), 200)
-    t.strictSame(await statusesOf(withSid.browser), [200])
-    t.equal(await logOut({ sub: 'alice', sid: withSid.sid }), 200)
-    await over(withSid.browser)
-  })
+    t.test(`where id_tokens have no sid, a logout by sub and sid ends the sessions of the user ${kept}, and one by sid alone none`, async (t) => {
+      const { logIn, logOut, over } = await start(t, { kept })
+      const withSid = await logIn()
+      const withoutSid = await loginWithoutSid(t, kept)
+      t.equal(await withoutSid.logOut({ sid: 'of the provider' }), 200)
+      t.strictSame(await statusesOf(withoutSid.browser), [200])
+      t.equal(await withoutSid.logOut({ sub: 'alice', sid: 'of the provider' }), 200)
+      await withoutSid.over(withoutSid.browser)
+      t.equal(await logOut({ sub: 'alice', sid: 'another' }), 200)
+      t.strictSame(await statusesOf(withSid.browser), [200])
+      t.equal(await logOut({ sub: 'alice', sid: withSid.sid }), 200)
+      await over(withSid.browser)
+    })
 
-  async function loginWithoutSid (t: Test) {
-    const here = await start(t)
+    t.test(`R49 who logs in again afterwards lives, ${kept}, also when an old logout token comes late; a refresh does not make a session newer`, async (t) => {
+      const { logIn, logOut, over, server, apps, post } = await start(t, { kept })
+      const then = Math.floor(server.settings.now() / 1000)
+      const old = await logIn()
+      server.settings.now = () => Date.now() + 310_000
+      for (const { clock } of apps) clock.now += 310
+      t.equal((await old.browser.get('/token')).status, 200)
+      t.equal(server.refreshes, 1)
+      const late = await logoutToken(server, { claims: { sub: 'alice', iat: then + 5 } })
+      const next = await logIn()
+      t.equal((await post(late)).status, 200)
+      await over(old.browser)
+      t.strictSame(await statusesOf(next.browser), [200])
+      t.equal(await logOut({ sub: 'alice' }), 200)
+      await over(next.browser)
+      const last = await logIn()
+      t.equal((await post(late)).status, 400)
+      t.strictSame(await statusesOf(last.browser), [200])
+    })
+
+    t.test(`while Redis is gone the provider is to try again, and once it is back the same token ends the session ${kept}`, async (t) => {
+      const { logIn, server, post, over, redis, apps } = await start(t, { kept })
+      const { browser, sid } = await logIn()
+      const token = await logoutToken(server, { claims: { sid } })
+      const back = apps.map((app) => app.logged(/Redis answers again/))
+      redis.freeze()
+      t.equal((await post(token)).status, 503)
+      redis.thaw()
+      while ((await post(token)).status !== 200);
+      await over(browser)
+      await back[1]
+    })
+  }
+
+  async function loginWithoutSid (t: Test, kept: Kept) {
+    const here = await start(t, { kept })
     here.server.fault(faults.idToken({ sid: undefined }))
     return { ...here, ...await here.logIn() }
   }
-
-  t.test('R49 who logs in again afterwards lives, also when an old logout token comes late; a refresh does not make a session newer', async (t) => {
-    const { logIn, logOut, over, server, apps, post } = await start(t)
-    const then = Math.floor(server.settings.now() / 1000)
-    const old = await logIn()
-    server.settings.now = () => Date.now() + 310_000
-    for (const { clock } of apps) clock.now += 310
-    t.equal((await old.browser.get('/token')).status, 200)
-    t.equal(server.refreshes, 1)
-    const late = await logoutToken(server, { claims: { sub: 'alice', iat: then + 5 } })
-    const next = await logIn()
-    t.equal((await post(late)).status, 200)
-    await over(old.browser)
-    t.strictSame(await statusesOf(next.browser), [200])
-    t.equal(await logOut({ sub: 'alice' }), 200)
-    await over(next.browser)
-    const last = await logIn()
-    t.equal((await post(late)).status, 400)
-    t.strictSame(await statusesOf(last.browser), [200])
-  })
 
   t.test('R48 a logout token that is none is 400, and ends nothing', async (t) => {
     const { logIn, server, apps, ended, post } = await start(t)
@@ -252,19 +275,6 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
     t.equal(server.requestsTo('jwks').length, 2)
   })
 
-  t.test('while Redis is gone the provider is to try again, and once it is back the same token ends the session', async (t) => {
-    const { logIn, server, post, over, redis, apps } = await start(t)
-    const { browser, sid } = await logIn()
-    const token = await logoutToken(server, { claims: { sid } })
-    const back = apps.map((app) => app.logged(/Redis answers again/))
-    redis.freeze()
-    t.equal((await post(token)).status, 503)
-    redis.thaw()
-    while ((await post(token)).status !== 200);
-    await over(browser)
-    await back[1]
-  })
-
   t.test('a login while Redis is gone succeeds, and is found once it is back', async (t) => {
     const { logIn, logOut, over, redis, apps } = await start(t)
     await redis.stop()
@@ -285,6 +295,35 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
     t.strictSame(ended.map(({ reason }) => reason), ['logout', 'backchannelLogout'])
     t.strictSame(await connect(t, redis).keys('*:index'), [], 'and nothing is kept of sessions that are over')
     t.equal(server.families.length, 2)
+  })
+
+  t.test('a store that finds its sessions is enough, and then a process knows the logout tokens that came to it', async (t) => {
+    const { server, apps, logIn, logOut, post, ended, over } = await start(t, { kept: 'on Redis', coordinator: undefined })
+    const { browser, sid } = await logIn()
+    const token = await logoutToken(server, { claims: { sid } })
+    t.equal((await post(token)).status, 200)
+    await over(browser)
+    t.match(await post(token), { status: 400, json: { error_description: 'it was done before' } })
+    t.equal(await logOut({ sub: 'alice' }), 200)
+    apps[1].clock.now += 240
+    t.match(await post(token), { status: 400, json: { error_description: '"exp" claim timestamp check failed' } })
+    t.strictSame(ended.map(({ reason }) => reason), ['backchannelLogout'])
+  })
+
+  t.test('a session that could not be taken out of its store is ended there as well when the provider tries again', async (t) => {
+    const { server, apps, logIn, post, redis } = await start(t, { kept: 'on Redis', coordinator: undefined })
+    const { browser, sid } = await logIn()
+    const token = await logoutToken(server, { claims: { sid } })
+    const gate = server.hold({ endpoint: 'revocation' })
+    const failed = post(token)
+    await gate.arrived()
+    redis.freeze()
+    gate.release()
+    t.equal((await failed).status, 503)
+    redis.thaw()
+    await apps[1].logged(/sessions are read and written again/)
+    while ((await post(token)).status !== 200);
+    t.equal((await browser.through(apps[0].origin).get('/optional')).json.token, null, 'also where nobody has heard of it')
   })
 
   t.test('a dump of Redis says of nobody who is logged in', async (t) => {

@@ -95,6 +95,22 @@ test('an id_token that a secret signs is refused where this client has none, and
   t.match((await logIn(browser)).json, { message: /HS256.*a secret of the client that is not known here\. Have the provider sign with a key of its own/ })
 })
 
+test('where the secret of the client cannot be had that an id_token is signed with, the login may be tried again', async (t) => {
+  const clientSecret = 'a secret that is long enough for HS256'
+  const secrets = [clientSecret, undefined, clientSecret]
+  const { browser, server } = await start(t, {
+    server: { clientSecret },
+    clientSecret: undefined,
+    clientAuthentication: clientSecretPost(() => secrets.shift() ?? Promise.reject(new Error('the vault is closed')))
+  })
+  server.settings.clientAuthentication = ['client_secret_post']
+  server.fault(faults.forged(bySecret(clientSecret)))
+  const callback = await authorize(await startLogin(browser))
+  t.match(await browser.get(callback), { status: 503, json: { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' } })
+  t.equal((await browser.get(callback)).status, 303)
+  t.equal(server.codeExchanges, 1)
+})
+
 test('the keys are asked for once, for all logins and refreshes, and again after ten minutes', async (t) => {
   const { browser, clock, server, jwks } = await start(t)
   for (let login = 0; login < 3; login++) await logIn(browser)
