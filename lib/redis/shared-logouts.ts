@@ -3,14 +3,14 @@ import type { IndexedLogin, SharedLogouts } from '../tokens/shared-logouts.ts'
 import { type KeySettings, nameOf } from './derived-keys.ts'
 import type { RedisLink } from './link.ts'
 import type { Published } from './published.ts'
-import { script } from './script.ts'
+import type { PlainCommand } from './script.ts'
 import type { SessionIndex } from './session-index.ts'
 
 /** Milliseconds that a logout token is remembered at most: one that is good for longer ends nothing new by then. */
 const LONGEST_MEMORY_MS = 86_400_000
 
-const look = script('logout-token-look', 'return {redis.call(\'EXISTS\', KEYS[1])}')
-const keep = script('logout-token-keep', 'redis.call(\'SET\', KEYS[1], 1, \'PX\', ARGV[1]) return {\'kept\'}')
+const look: PlainCommand = { name: 'EXISTS' }
+const keep: PlainCommand = { name: 'PSETEX' }
 
 /** The logins of one client in Redis, and the logout tokens that were done. */
 export class RedisSharedLogouts implements SharedLogouts {
@@ -45,7 +45,7 @@ export class RedisSharedLogouts implements SharedLogouts {
 
   async see (jti: string, seconds: number): Promise<void> {
     const lifetime = Math.min(LONGEST_MEMORY_MS, Math.ceil(seconds * 1000))
-    await this.#published.say(`logout ${jti}`, { commands: [{ script: keep, keys: [this.#keyOf(jti)], values: [lifetime] }], isForGood: false })
+    await this.#published.say(`logout ${jti}`, { commands: [{ script: keep, keys: [this.#keyOf(jti)], values: [lifetime, 1] }], isForGood: false })
   }
 
   #keyOf (jti: string): string {

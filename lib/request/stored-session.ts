@@ -14,6 +14,8 @@ export abstract class StoredSession {
   readonly store: GuardedStore
   /** What was read, or written since. */
   protected known: Promise<TokenSet | null> | undefined
+  /** What every process has been told the end of. */
+  #forgotten: string | undefined
 
   constructor (provider: Provider, place: SessionPlace) {
     this.provider = provider
@@ -65,6 +67,8 @@ export abstract class StoredSession {
 
   /** No refresh brings this session back. */
   async forget (tokens: TokenSet): Promise<void> {
+    if (this.#forgotten === tokens.sessionId) return
+    this.#forgotten = tokens.sessionId
     this.provider.exchanger.forget(tokens.sessionId)
     await this.provider.sharing.end(tokens)
   }

@@ -326,6 +326,27 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
     t.equal((await browser.through(apps[0].origin).get('/optional')).json.token, null, 'also where nobody has heard of it')
   })
 
+  t.test('what it takes of Redis is what docs/scaling.md says', async (t) => {
+    const { logIn, logOut, over, redis } = await start(t)
+    const client = connect(t, redis)
+    const scripts = async () => [...(await client.info('commandstats')).matchAll(/cmdstat_(?:evalsha|exists|hvals|psetex):calls=(\d+)/g)].reduce((sum, [, calls]) => sum + Number(calls), 0)
+    const costs: number[] = []
+    const cost = async <Result>(act: () => Promise<Result>): Promise<Result> => {
+      const before = await scripts()
+      const result = await act()
+      costs.push(await scripts() - before)
+      return result
+    }
+    const [one, two] = [await cost(logIn), await cost(logIn)]
+    await cost(async () => await logOut({ sub: 'bob' }))
+    await cost(async () => await logOut({ sub: 'alice', sid: 'nobody\'s' }))
+    await cost(() => logOut({ sid: one.sid }))
+    await over(one.browser)
+    await cost(() => two.browser.post('/auth/logout'))
+    const end = 2 + 3
+    t.strictSame(costs.slice(1), [3 + 3, 3, 4, 3 + end, 1 + end])
+  })
+
   t.test('a dump of Redis says of nobody who is logged in', async (t) => {
     const { logIn, redis } = await start(t)
     const { sid } = await logIn('somebody@example.com')
