@@ -76,8 +76,8 @@ export class SessionIndex {
   }
 
   async remove (sessionId: string): Promise<void> {
-    const known = await this.find({ sessionId })
-    await this.#runAll([{ sessionId }, ...known].flatMap((session) => this.removing(session)))
+    const [known = { sessionId }] = await this.find({ sessionId })
+    await this.#runAll(this.removing(known))
   }
 
   /** What removes it, where all that it is found by is known. */
