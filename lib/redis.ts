@@ -79,3 +79,4 @@ export type { AvailabilityEvent, RedisClient, SharedCoordinatorFactory, TokenSto
 export type { RedisSubscriber } from './redis/client.ts'
 export type { SharedCoordinator, SharedCoordinatorSettings } from './tokens/shared-coordinator.ts'
 export type { MadeTokenStore, TokenStoreSettings } from './tokens/token-store.ts'
+export type { IndexedLogin, SharedLogouts } from './tokens/shared-logouts.ts'

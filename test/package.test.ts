@@ -23,8 +23,8 @@ const publicNames = {
     RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
     TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError`,
   proxy: 'AllowedRoute default tokenProxy TokenProxyOptions',
-  redis: `AvailabilityEvent MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
-    SharedCoordinatorFactory SharedCoordinatorSettings TokenStoreFactory TokenStoreSettings`,
+  redis: `AvailabilityEvent IndexedLogin MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
+    SharedCoordinatorFactory SharedCoordinatorSettings SharedLogouts TokenStoreFactory TokenStoreSettings`,
   testing: 'ConformanceOptions TestRunner tokenStoreConformance'
 }
 
