@@ -229,14 +229,18 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
     t.equal((await post(await good())).status, 200)
   })
 
-  t.test('what else is good: an audience of several, no typ, the client\'s secret', async (t) => {
-    const { logIn, server, post, over } = await start(t, { settings: { clientSecret: 'a secret, long enough for HS256 as well' } })
+  t.test('what else is good: an audience of several, no typ, the client\'s secret, a form with more in it', async (t) => {
+    const { logIn, server, post, over, apps } = await start(t, { settings: { clientSecret: 'a secret, long enough for HS256 as well' } })
     const good: LogoutTokenOptions[] = [{ claims: { aud: ['another', 'web'] } }, { typ: 'JWT' }, { forge: bySecret(server.settings.clientSecret) }]
     for (const options of good) {
       const { browser, sid } = await logIn()
       t.equal((await post(await logoutToken(server, { ...options, claims: { sid, ...options.claims } }))).status, 200)
       await over(browser)
     }
+    const { browser, sid } = await logIn()
+    const body = new URLSearchParams({ logout_token: await logoutToken(server, { claims: { sid } }), unknown: 'ignored' }).toString()
+    t.equal((await postForm(apps[0], body, 'application/x-www-form-urlencoded; charset=UTF-8')).status, 200)
+    await over(browser)
   })
 
   t.test('R48 a logout token is taken once by all processes together', async (t) => {
