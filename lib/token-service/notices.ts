@@ -12,10 +12,10 @@ export class Notices {
     this.#clientId = clientId
   }
 
-  /** What is left out of answers is said once for each member. */
+  /** What is left out of answers is said once for each member and reason. */
   dropped (dropped: readonly Dropped[]): void {
     for (const { member, problem } of dropped) {
-      this.once(member, { member, problem }, `The token service gives ${member} in a form that cannot be used: it is left out, and the tokens count`)
+      this.once(`${member}: ${problem}`, { member, problem }, `The token service gives ${member} in a form that cannot be used: it is left out, and the tokens count`)
     }
   }
 

@@ -182,6 +182,22 @@ function withoutName (token: string): string {
   return [Buffer.from('{"alg":"ES256"}').toString('base64url'), ...rest].join('.')
 }
 
+test('a signature that is wrong is said, also where keys could not be had before', async (t) => {
+  const app = await start(t)
+  const { server, clock, log } = app
+  const browser = await due(app)
+  await server.signer.rotate()
+  server.fault(faults.empty(503), 1, 'jwks')
+  await browser.get('/token')
+  clock.now += 301
+  server.fault(faults.forged(forgeries.byAnotherKey))
+  await browser.get('/token')
+  t.equal(server.refreshes, 2)
+  const said = log.filter((line) => line.includes('"member":"id_token"'))
+  t.match(said, [/cannot be had: it answers with status 503/, /signature verification failed/])
+  t.equal(said.length, 2)
+})
+
 const noKeys: Array<[what: string, fault: Fault]> = [
   ['503', faults.empty(503)],
   ['404', faults.empty(404)],
