@@ -69,6 +69,13 @@ export class Refresher {
     }
   }
 
+  /** The token for a wish, where the stored set is the newest that is known and has a current one: what `obtain` finds without waiting. */
+  atHand (stored: TokenSet, wish: TokenWish, forceRenewal: boolean | string | undefined): AccessToken | undefined {
+    if (forceRenewal === true || this.#coordinator.successorOf(stored) !== undefined || this.#coordinator.hasEnded(stored.sessionId)) return undefined
+    const token = findAccessToken(stored, wish)
+    return token === undefined || this.#isStale(token, forceRenewal) ? undefined : token
+  }
+
   /** The newest token set of a session, as far as this process knows; `undefined` where only a new login can go on with it. Nobody is asked. */
   living (stored: TokenSet): TokenSet | undefined {
     const tokens = this.#coordinator.successorOf(stored) ?? stored

@@ -12,12 +12,17 @@ export class Accessor implements Tokens {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #providers: ReadonlyMap<string, Provider>
-  readonly #sessions = new Map<string, Array<{ context: unknown, session: SessionTokens }>>()
+  readonly #sessions: Array<{ readonly provider: Provider, readonly context: unknown, readonly session: SessionTokens }> = []
 
   constructor (request: FastifyRequest, reply: FastifyReply, providers: ReadonlyMap<string, Provider>) {
     this.#request = request
     this.#reply = reply
     this.#providers = providers
+  }
+
+  /** The access token, where nobody is to be waited for. */
+  atHand (parameters: AccessTokenParameters = {}): string | undefined {
+    return parameters.exchange === undefined ? this.session(parameters).atHand(parameters)?.accessToken : undefined
   }
 
   async accessToken ({ exchange, ...parameters }: AccessTokenParameters = {}): Promise<string> {
@@ -26,10 +31,12 @@ export class Accessor implements Tokens {
     return token.accessToken
   }
 
-  /** Whether it is worth to read the session before anybody asks for a token. */
-  isDue (parameters: TokenParameters = {}): boolean {
-    const { provider } = parameters
-    return (provider !== undefined && !this.#providers.has(provider)) || this.session(parameters).isDue(parameters)
+  /** Whether it is worth to read the session before anybody asks for a token: not as long as its store can tell that nothing is to be done. */
+  isDue ({ provider: name, resource, scope, context }: TokenParameters = {}): boolean {
+    const provider = name === undefined ? providerNamed(this.#providers, name) : this.#providers.get(name)
+    if (provider === undefined || resource !== undefined || scope !== undefined) return true
+    const dueAt = provider.storeFor(this.#request.server).dueAt?.({ request: this.#request, reply: this.#reply, provider: provider.name, context })
+    return dueAt === undefined || !(provider.clock() < dueAt)
   }
 
   async get (parameters: TokenParameters = {}): Promise<TokenSet | null> {
@@ -62,15 +69,17 @@ export class Accessor implements Tokens {
     await this.session(parameters).revoke()
   }
 
-  /** As the response is sent. */
-  async beforeSend (): Promise<void> {
+  /** As the response is sent; `undefined` where nothing is left to be done. */
+  beforeSend (): Promise<void> | undefined {
     for (const provider of this.#providers.values()) {
-      const context = { request: this.#request, reply: this.#reply, provider: provider.name }
-      if (provider.storeFor(this.#request.server).endedByApp?.(context)) this.session(context)
+      const store = provider.storeFor(this.#request.server)
+      if (store.endedByApp?.({ request: this.#request, reply: this.#reply, provider: provider.name })) this.session({ provider: provider.name })
     }
-    for (const sessions of this.#sessions.values()) {
-      for (const { session } of sessions) await session.beforeSend()
-    }
+    return this.#sessions.every(({ session }) => session.state.isSettled) ? undefined : this.#settle()
+  }
+
+  async #settle (): Promise<void> {
+    for (const { session } of this.#sessions) await session.state.beforeSend()
   }
 
   /** @throws FST_TOKEN_UNKNOWN_PROVIDER */
@@ -80,13 +89,11 @@ export class Accessor implements Tokens {
 
   session ({ provider: name, context }: SessionParameters): SessionTokens {
     const provider = this.provider(name)
-    const sessions = this.#sessions.get(provider.name) ?? []
-    this.#sessions.set(provider.name, sessions)
-    const known = sessions.find((entry) => entry.context === context || entry.session.ignoresContext)
+    const known = this.#sessions.find((entry) => entry.provider === provider && (entry.context === context || entry.session.ignoresContext))
     if (known !== undefined) return known.session
     const store = provider.storeFor(this.#request.server)
     const session = new SessionTokens(provider, new RequestPlace(store, { request: this.#request, reply: this.#reply, provider: provider.name, context }))
-    sessions.push({ context, session })
+    this.#sessions.push({ provider, context, session })
     return session
   }
 }

@@ -35,6 +35,7 @@ export function guardRoutes (request: FastifyRequest, reply: FastifyReply, done:
   if (tokens === undefined || tokens === false) return done()
   const problem = problemOf(tokens)
   if (problem !== undefined || !tokens.required) return done(problem)
+  if (tokens.required === true && accessorOf(request).atHand(tokens) !== undefined) return done()
   guard(request, reply, tokens).then(() => done(), done)
 }
 
@@ -51,7 +52,9 @@ export async function requireAccessToken (request: FastifyRequest): Promise<void
   const { tokens } = request.routeOptions.config
   const problem = tokens === false ? undefined : problemOf(tokens)
   if (problem !== undefined) throw problem
-  await accessorOf(request).accessToken(tokens === false ? {} : tokens)
+  const accessor = accessorOf(request)
+  const wish = tokens === false ? {} : tokens
+  if (accessor.atHand(wish) === undefined) await accessor.accessToken(wish)
 }
 
 /** The boot has judged the routes that it has seen; whether there is such a provider is found when it is asked for. */

@@ -19,16 +19,16 @@ export class SessionState extends StoredSession {
     this.store.checkWritable()
     const before = await this.readable()
     await this.store.write(tokens)
-    this.known = Promise.resolve(tokens)
+    this.known = tokens
     this.#change = 'started'
     return before === null || before.sessionId === tokens.sessionId || this.isOver(before) ? null : before
   }
 
   /** Keeps a successor. Where that fails the request has its token all the same: the coordinator carries the successor on. */
   async keep (tokens: TokenSet): Promise<void> {
-    const known = await this.known
+    const known = await this.asked()
     if (known && known.generation >= tokens.generation) return
-    this.known = Promise.resolve(tokens)
+    this.known = tokens
     this.#change = 'written'
     await this.store.tryWrite(tokens)
     // A logout has crossed the write, and it wins.
@@ -53,7 +53,7 @@ export class SessionState extends StoredSession {
     if (tokens !== null) await this.forget(tokens)
     this.store.checkWritable()
     await this.store.clear()
-    this.known = Promise.resolve(null)
+    this.known = null
     if (tokens !== null) tell(this.place.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason })
   }
 
@@ -66,10 +66,18 @@ export class SessionState extends StoredSession {
     const claims = await this.claims()
     this.#isUse = counts
     if (counts) await this.beforeSend()
-    const tokens = await this.known
+    const tokens = await this.asked()
     if (claims === null || !tokens) return null
     if (counts && this.#change === 'none') this.#change = 'written'
     return { claims, startedAt: tokens.startedAt, endsAt: this.store.endsAt }
+  }
+
+  /** Whether nothing is to be done as the response is sent: nobody has asked, or it was only read, and is neither over nor due. */
+  get isSettled (): boolean {
+    const { known, store, provider: { coordinator, clock } } = this
+    if (store.isEndedByApp) return false
+    if (!known) return known === null || !this.isAsked
+    return this.#change === 'none' && !this.isOver(known) && !coordinator.isSuperseded(known) && store.writesResponse && clock() < (store.dueAt ?? -Infinity)
   }
 
   /**
@@ -78,7 +86,7 @@ export class SessionState extends StoredSession {
    */
   async beforeSend (): Promise<void> {
     if (this.store.isEndedByApp) return await this.#endWithApp()
-    const tokens = await this.known?.catch(() => null)
+    const tokens = await this.asked()
     if (!tokens || !this.store.isWritable) return
     const { coordinator } = this.provider
     if (this.isOver(tokens)) return this.#change === 'none' ? undefined : await this.store.undo(tokens.sessionId)

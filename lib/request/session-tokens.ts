@@ -39,11 +39,10 @@ export class SessionTokens {
     return this.state.store.ignoresContext
   }
 
-  /** Whether it is worth to read the session before anybody asks for a token: not as long as its store can tell that nothing is to be done. */
-  isDue ({ resource, scope }: TokenWish): boolean {
-    if (resource !== undefined || scope !== undefined) return true
-    const { dueAt } = this.state.store
-    return dueAt === undefined || !(this.#provider.clock() < dueAt)
+  /** The current access token, where nobody is to be waited for, and nothing to be stored, until it is current. */
+  atHand ({ forceRenewal, ...wish }: TokenRequest): AccessToken | undefined {
+    const stored = this.state.atHand
+    return stored ? this.#provider.refresher.atHand(stored, completeWish(stored, readWish(wish)), forceRenewal) : undefined
   }
 
   /**
@@ -136,11 +135,6 @@ export class SessionTokens {
     const tokens = await revokeLive(this.#provider, this.#place, this.state)
     await this.state.end(tokens, reason)
     return tokens
-  }
-
-  /** As the response is sent. */
-  async beforeSend (): Promise<void> {
-    await this.state.beforeSend()
   }
 }
 

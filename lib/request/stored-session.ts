@@ -12,8 +12,9 @@ export abstract class StoredSession {
   protected readonly provider: Provider
   protected readonly place: SessionPlace
   readonly store: GuardedStore
-  /** What was read, or written since. */
-  protected known: Promise<TokenSet | null> | undefined
+  /** What was read, or written since; `undefined` before. */
+  protected known: TokenSet | null | undefined
+  #reading: Promise<TokenSet | null> | undefined
   /** What every process has been told the end of. */
   #forgotten: string | undefined
 
@@ -21,6 +22,13 @@ export abstract class StoredSession {
     this.provider = provider
     this.place = place
     this.store = new GuardedStore(place, provider.overflow)
+  }
+
+  /** What is stored, where nobody has to be waited for to know it: in the request itself, or it was asked for before. Else `undefined`. */
+  get atHand (): TokenSet | null | undefined {
+    if (this.store.isEndedByApp) return undefined
+    if (!this.isAsked && this.store.writesResponse) this.#read()
+    return this.known
   }
 
   /**
@@ -36,7 +44,7 @@ export abstract class StoredSession {
     if (!coordinator.isSuperseded(known) && refresher.isCurrent(known, completeWish(known, wish), forceRenewal)) return known
     const found = await this.store.read()
     if (found?.sessionId === known.sessionId && found.generation <= known.generation) return known
-    this.known = Promise.resolve(found)
+    this.known = found
     return found
   }
 
@@ -74,18 +82,39 @@ export abstract class StoredSession {
   }
 
   /** What is stored, read once. A failed read is never a logout. */
-  protected tokens (): Promise<TokenSet | null> {
-    this.known ??= this.store.read().then(async (tokens) => {
-      // Only here, and not for what this request has just refreshed itself: that has yet to reach the browser.
-      if (tokens !== null) this.provider.coordinator.arrived(tokens)
-      if (tokens !== null && this.provider.replaced.isOver(tokens.sessionId)) await this.forget(tokens)
-      if (tokens === null) await this.#tellExpired()
-      return tokens
-    }, (error: unknown) => {
-      this.known = undefined
-      throw error
-    })
-    return this.known
+  protected async tokens (): Promise<TokenSet | null> {
+    if (!this.isAsked) this.#read()
+    return this.known ?? await this.#reading ?? null
+  }
+
+  /** What was read or is being read; `undefined` where nobody has asked, or that fails. */
+  protected async asked (): Promise<TokenSet | null | undefined> {
+    return this.known ?? await this.#reading?.catch(() => undefined)
+  }
+
+  protected get isAsked (): boolean {
+    return this.known !== undefined || this.#reading !== undefined
+  }
+
+  #read (): void {
+    const found = this.store.read()
+    const isSimple = found !== null && !(found instanceof Promise) && !this.provider.replaced.isOver(found.sessionId)
+    if (isSimple) this.known = this.#arrived(found)
+    else this.#reading = this.#found(found).finally(() => { this.#reading = undefined })
+  }
+
+  async #found (found: Promise<TokenSet | null> | TokenSet | null): Promise<TokenSet | null> {
+    const tokens = await found
+    if (tokens === null) await this.#tellExpired()
+    else if (this.provider.replaced.isOver(this.#arrived(tokens).sessionId)) await this.forget(tokens)
+    this.known ??= tokens
+    return tokens
+  }
+
+  /** Only here, and not for what this request has just refreshed itself: that has yet to reach the browser. */
+  #arrived (tokens: TokenSet): TokenSet {
+    this.provider.coordinator.arrived(tokens)
+    return tokens
   }
 
   /** Whether nothing of it is to reach the browser any more. */

@@ -50,10 +50,10 @@ export class GuardedStore {
     if (!this.isWritable) throw this.#place.isHandshake ? new Upgrade() : new HeadersSent()
   }
 
-  /** @throws FST_TOKEN_STORE_FAILED */
-  async read (): Promise<TokenSet | null> {
-    const tokens = await this.#named('read', () => this.#place.get())
-    return tokens == null ? null : this.#overflow.restore(tokens)
+  /** At once, where the store has it at hand. @throws FST_TOKEN_STORE_FAILED */
+  read (): Promise<TokenSet | null> | TokenSet | null {
+    const found = this.#named('read', () => this.#place.get())
+    return found instanceof Promise ? found.then((tokens) => this.#restored(tokens)) : this.#restored(found)
   }
 
   /** @throws FST_TOKEN_STORE_FAILED, or what the store throws with a code of this plugin. */
@@ -94,20 +94,33 @@ export class GuardedStore {
     await this.attempt(async () => await this.#place.retract())
   }
 
-  async #named<Result> (verb: string, access: () => Promise<Result> | Result): Promise<Result> {
+  #restored (tokens: TokenSet | null): TokenSet | null {
+    return tokens == null ? null : this.#overflow.restore(tokens)
+  }
+
+  #named<Result> (verb: string, access: () => PromiseLike<Result> | Result): Promise<Result> | Result {
     try {
-      return await access()
+      const result = access()
+      return isPending(result) ? Promise.resolve(result).catch((error: unknown) => { throw named(verb, error) }) : result
     } catch (error) {
-      throw hasCode(error) ? error : storeFailed(verb, error)
+      throw named(verb, error)
     }
   }
 
   /** What a later request can make good. */
-  async attempt (access: () => Promise<void>): Promise<void> {
+  async attempt (access: () => Promise<void> | void): Promise<void> {
     try {
       await access()
     } catch (error) {
       this.#place.log.error({ err: error }, 'The token store failed; a later request tries again')
     }
   }
+}
+
+function isPending<Result> (result: PromiseLike<Result> | Result): result is PromiseLike<Result> {
+  return typeof result === 'object' && result !== null && 'then' in result
+}
+
+function named (verb: string, error: unknown): unknown {
+  return hasCode(error) ? error : storeFailed(verb, error)
 }

@@ -17,8 +17,8 @@ export interface ReceivedText {
 
 /** What a Cookie header holds of ours. */
 export interface Received {
-  /** The names of all of it, to the character. */
-  readonly names: readonly string[]
+  /** All of it, to the character. */
+  readonly cookies: readonly Cookie[]
   /** The texts that are whole, as far as can be seen from outside: what is mixed of two does not open. Left-over chunks are no part of them. */
   readonly texts: readonly ReceivedText[]
 }
@@ -54,7 +54,7 @@ export class CookieChunks {
       if (name === this.#name) return value.startsWith('1.') ? [{ text: value.slice(2), names: [name] }] : []
       return name === this.#chunkNames[0] ? this.#join(value, cookies) : []
     })
-    return { names: [...new Set(cookies.map(({ name }) => name))], texts: texts.slice(0, MAX_TEXTS) }
+    return { cookies, texts: texts.length > MAX_TEXTS ? texts.slice(0, MAX_TEXTS) : texts }
   }
 
   /** All that a first chunk can be the beginning of. */

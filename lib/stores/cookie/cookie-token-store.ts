@@ -45,7 +45,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   /** What this store's cookies are told from those of another one by, where they are still to be sent. */
   const kStore = Symbol(cookieName)
 
-  let last: Received & { readonly header: string } = { header: '', names: [], texts: [] }
+  let last: Received & { readonly header: string } = { header: '', cookies: [], texts: [] }
 
   /** One request asks several times: by the hook, by its handler, and as it is answered. */
   function receivedWith ({ headers: { cookie: header = '' } }: FastifyRequest): Received {
@@ -71,7 +71,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
       if (times.isAtItsEnd(over.session, clock())) expired.set(context.request, over.session.tokens)
       log.debug({ cookie: cookieName }, 'The time of the session is over: its cookie is cleared')
       putCookies(context.reply, kStore, opened.flatMap(({ names }) => names).map(deletion))
-    } else if (receivedWith(context.request).names.length > 0) {
+    } else if (receivedWith(context.request).cookies.length > 0) {
       log.debug({ cookie: cookieName }, 'The session cookie does not open: it is broken, or of another key, and left alone until a login or a logout')
     }
     return null
@@ -91,7 +91,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
       writtenOnce.set(tokens, written)
     }
     const isLogin = tokens.generation === 0
-    put(context, written, isLogin ? receivedWith(context.request).names : namesOpened(context))
+    put(context, written, isLogin ? namesReceived(context) : namesOpened(context))
   }
 
   /** The write that pushes back the inactivity limit is needed only once in half of its time. */
@@ -105,12 +105,13 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   function clear (context: StoreContext): void {
     const session = newest(sessionsOf(context))
     if (session !== undefined) sessions.forget(session.tokens.sessionId)
-    const { names } = receivedWith(context.request)
-    putCookies(context.reply, kStore, [...new Set([...chunks.names, ...names])].map(deletion))
+    putCookies(context.reply, kStore, [...new Set([...chunks.names, ...namesReceived(context)])].map(deletion))
   }
 
   function dueAt ({ request }: StoreContext): number | undefined {
-    return Math.min(...receivedWith(request).texts.map(({ text }) => sessions.dueAt(text)))
+    let first = Infinity
+    for (const { text } of receivedWith(request).texts) first = Math.min(first, sessions.dueAt(text))
+    return first
   }
 
   function endsAt (context: StoreContext): number | undefined {
@@ -143,6 +144,10 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
     ends.set(request, endsAt)
     const leftOver = replaced.filter((name) => !names.includes(name))
     putCookies(reply, kStore, [...setCookies, ...leftOver.map(deletion)])
+  }
+
+  function namesReceived ({ request }: StoreContext): string[] {
+    return [...new Set(receivedWith(request).cookies.map(({ name }) => name))]
   }
 
   function namesOpened (context: StoreContext): string[] {

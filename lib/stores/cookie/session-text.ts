@@ -42,10 +42,10 @@ export class SessionTexts {
 
   /** From when on it is worth to open this text: at once, if an older key has sealed it, and never, if none of ours has. */
   dueAt (text: string): number {
-    const [dueAt, keyId = ''] = text.split('.', 2)
-    switch (this.#seal.keyIds.indexOf(keyId)) {
+    const end = text.indexOf('.')
+    switch (this.#seal.keyIds.indexOf(text.slice(end + 1, text.indexOf('.', end + 1)))) {
       case -1: return Infinity
-      case 0: return Number(dueAt)
+      case 0: return Number(text.slice(0, end))
       default: return 0
     }
   }
