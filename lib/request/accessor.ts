@@ -89,8 +89,9 @@ export class Accessor implements Tokens {
 
   session ({ provider: name, context }: SessionParameters): SessionTokens {
     const provider = this.provider(name)
-    const known = this.#sessions.find((entry) => entry.provider === provider && (entry.context === context || entry.session.ignoresContext))
-    if (known !== undefined) return known.session
+    for (const known of this.#sessions) {
+      if (known.provider === provider && (known.context === context || known.session.ignoresContext)) return known.session
+    }
     const store = provider.storeFor(this.#request.server)
     const session = new SessionTokens(provider, new RequestPlace(store, { request: this.#request, reply: this.#reply, provider: provider.name, context }))
     this.#sessions.push({ provider, context, session })

@@ -40,9 +40,9 @@ export class SessionTokens {
   }
 
   /** The current access token, where nobody is to be waited for, and nothing to be stored, until it is current. */
-  atHand ({ forceRenewal, ...wish }: TokenRequest): AccessToken | undefined {
+  atHand (request: TokenRequest): AccessToken | undefined {
     const stored = this.state.atHand
-    return stored ? this.#provider.refresher.atHand(stored, completeWish(stored, readWish(wish)), forceRenewal) : undefined
+    return stored ? this.#provider.refresher.atHand(stored, completeWish(stored, readWish(request)), request.forceRenewal) : undefined
   }
 
   /**

@@ -55,10 +55,12 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
 
   /** All that opens. What does not may be another instance's, of a key that this one does not have yet: it is left alone. */
   function sessionsOf ({ request, provider }: StoreContext): ReceivedSession[] {
-    return receivedWith(request).texts.flatMap(({ text, names }) => {
+    const opened: ReceivedSession[] = []
+    for (const { text, names } of receivedWith(request).texts) {
       const session = sessions.open(text, provider, request.log)
-      return session === undefined ? [] : [{ session, names }]
-    })
+      if (session !== undefined) opened.push({ session, names })
+    }
+    return opened
   }
 
   function get (context: StoreContext): TokenSet | null {
