@@ -17,6 +17,8 @@ export interface TokenManagementOptions {
     revocation_endpoint?: NonNullable<Options['metadata']>['revocation_endpoint']
     /** Where authorization requests are pushed to (RFC 9126). */
     pushed_authorization_request_endpoint?: NonNullable<Options['metadata']>['pushed_authorization_request_endpoint']
+    /** Where the provider says who somebody is; needed with `login.userInfo`. */
+    userinfo_endpoint?: NonNullable<Options['metadata']>['userinfo_endpoint']
     /** Where the keys are that tokens are signed with (RFC 7517). */
     jwks_uri?: NonNullable<Options['metadata']>['jwks_uri']
     /** Whether the provider takes no others. */
@@ -191,6 +193,8 @@ export interface TokenManagementOptions {
     nonce?: NonNullable<Options['login']>['nonce']
     /** Verify id_tokens, of logins and of refreshes, by the keys at the provider's `jwks_uri`, where its metadata has one. `false`: only the TLS connection to the provider vouches for them (OpenID Connect Core §3.1.3.7). Default: `true`. */
     verifySignature?: NonNullable<Options['login']>['verifySignature']
+    /** Ask the UserInfo endpoint once at login, for providers whose id_token says little: what `session.claims` names, and the id_token does not say, is kept of it. The login goes on without where that fails, and fails where it is about somebody else. Default: `false`. */
+    userInfo?: NonNullable<Options['login']>['userInfo']
     /** Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider's metadata says `require_pushed_authorization_requests`. Default: `false`. */
     pushedAuthorizationRequests?: NonNullable<Options['login']>['pushedAuthorizationRequests']
     /** `false`: the tokens are handed to `login.onTokens` and not stored. Default: `true`. */

@@ -10,6 +10,7 @@ import { redeemInTurn } from './shared-redemption.ts'
 import { type SessionStartSettings, startSession } from './session-start.ts'
 import type { Transaction } from './transaction.ts'
 import type { Transactions } from './transactions.ts'
+import { withUserInfo } from './user-info.ts'
 
 export interface CallbackSettings extends SessionStartSettings {
   readonly transactions: Transactions
@@ -18,6 +19,8 @@ export interface CallbackSettings extends SessionStartSettings {
   /** Seconds. */
   readonly gracePeriod: number
   readonly requestTimeout: number
+  /** What is kept of what the provider says of somebody. */
+  readonly claims: readonly string[]
   /** Where a browser goes that has nowhere to return to. */
   readonly home: string
 }
@@ -30,11 +33,11 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
   const { provider, login, transactions, answerFailure, wantsDpop, home } = settings
   const { loginRequests, backchannelFor, coordinator } = provider
   const redemptions = new Redemptions<TokenSet>(settings.gracePeriod, provider.clock)
-  const inTurn = { ...settings, shared: provider.sharing.shared, clock: provider.clock }
+  const inTurn = { ...settings, shared: provider.sharing.shared, clock: provider.clock, requests: login.userInfo ? 2 : 1 }
 
   async function redeem (request: FastifyRequest, parameters: URLSearchParams, { state, codeVerifier, nonce, scope = login.scope, dpopKey }: Transaction): Promise<TokenSet> {
     if (wantsDpop && dpopKey === undefined) throw new LoginFailed('it was started without a DPoP key, before the option was set')
-    return await asLoginErrors(() => loginRequests.redeem({
+    const tokens = await asLoginErrors(() => loginRequests.redeem({
       parameters,
       state,
       codeVerifier,
@@ -45,6 +48,7 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
       nonce,
       dpopKey
     }, backchannelFor(request.server)))
+    return login.userInfo ? await withUserInfo(provider, request, tokens, settings.claims) : tokens
   }
 
   /** One does it, and whoever comes with the same callback gets what came of it. What does not match says nothing of what will. */

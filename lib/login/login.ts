@@ -41,7 +41,7 @@ export async function login (fastify: FastifyInstance, { logins, ...settings }: 
     const { returnTo } = request.query as { returnTo?: unknown }
     return await start(request, reply, { returnTo })
   })
-  fastify.get(paths.callback, ownRoute, callback({ provider, login: options, transactions, answerFailure, gracePeriod, requestTimeout, home, wantsDpop: dpop !== undefined }))
+  fastify.get(paths.callback, ownRoute, callback({ provider, login: options, transactions, answerFailure, gracePeriod, requestTimeout, home, claims: session.claims, wantsDpop: dpop !== undefined }))
   // What is almost the callback has a code in its address, too: whoever answers that must not log it.
   fastify.route({ ...ownRoute, method: ['HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'], url: paths.callback, handler: notFound })
   if (paths.callback !== '/') fastify.route({ ...ownRoute, method: ['GET', 'HEAD'], url: `${paths.callback}/*`, handler: notFound })

@@ -23,7 +23,8 @@ export class RefusedByApp extends Error {
  * @throws RefusedByApp, FST_TOKEN_SESSION_TOO_LARGE, FST_TOKEN_STORE_FAILED
  */
 export async function startSession ({ provider, login }: SessionStartSettings, request: FastifyRequest, reply: FastifyReply, tokens: TokenSet): Promise<void> {
-  const claims = tokens.idToken === undefined ? undefined : readClaims(tokens.idToken)
+  const said = tokens.idToken === undefined ? undefined : readClaims(tokens.idToken)
+  const claims = said && { ...tokens.claims, ...said }
   const { state } = accessorOf(request).session({ provider: provider.name })
   if (!login.saveTokens) return await asking(() => login.onTokens?.(request, reply, tokens, claims))
   const earlier = await state.start(tokens).catch(async (error: unknown) => {

@@ -11,10 +11,12 @@ export interface SharedRedemptionSettings {
   /** Seconds. */
   readonly gracePeriod: number
   readonly requestTimeout: number
+  /** How many there are, one after the other. */
+  readonly requests: number
   readonly clock: () => number
 }
 
-/** Seconds in which the session is started, once the code is redeemed. Before that, it may wait for its turn as long as it may take. */
+/** Seconds in which the session is started, once the code is redeemed. Before that, each request may wait for its turn as long as it may take. */
 const START_SECONDS = 5
 
 /**
@@ -22,7 +24,7 @@ const START_SECONDS = 5
  *
  * @returns what it brought, here or there.
  */
-export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, clock }: SharedRedemptionSettings, { state, codeVerifier }: Transaction, redeem: () => Promise<TokenSet>): Promise<TokenSet> {
+export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, requests, clock }: SharedRedemptionSettings, { state, codeVerifier }: Transaction, redeem: () => Promise<TokenSet>): Promise<TokenSet> {
   if (shared === undefined) return await redeem()
   const code: Spendable = { id: `login ${state}`, generation: 0, secret: codeVerifier, arrived: 0, endsAt: clock() + TRANSACTION_SECONDS }
   const claim = await shared.claim(code)
@@ -31,7 +33,7 @@ export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, clock
     if (tokens !== undefined) return tokens
   }
   if (claim.status !== 'yours' && claim.status !== 'alone') throw new LoginFailed('this browser has finished it already')
-  if (await shared.sending(code, 2 * requestTimeout + START_SECONDS) === 'lost') throw errorOf(new RefreshFailure('unavailable', { cause: new Error('another process has taken over'), wasAsked: false }))
+  if (await shared.sending(code, 2 * requests * requestTimeout + START_SECONDS) === 'lost') throw errorOf(new RefreshFailure('unavailable', { cause: new Error('another process has taken over'), wasAsked: false }))
   try {
     const tokens = await redeem()
     await shared.settle(code, { successor: { generation: 1, content: Buffer.from(pack(tokens), 'base64url'), lifetime: gracePeriod } })

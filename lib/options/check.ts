@@ -106,6 +106,7 @@ function loginProblem ({ login, metadata }: Options): string | undefined {
   if (metadata && !metadata.pushed_authorization_request_endpoint && (login.pushedAuthorizationRequests || metadata.require_pushed_authorization_requests)) {
     return 'metadata.pushed_authorization_request_endpoint is required where authorization requests are pushed'
   }
+  if (login.userInfo && !login.scope.includes('openid')) return 'login.userInfo needs openid in login.scope: the id_token says who it has to be about'
   if (!login.saveTokens && !login.onTokens) return 'login.onTokens is required where login.saveTokens is false: nobody else takes the tokens'
   if (login.saveTokens && login.onTokens) return 'login.onTokens is only called where login.saveTokens is false; use login.onLogin'
   return undefined

@@ -32,8 +32,8 @@ function isPlainLoopback (url: string): boolean {
   return protocol === 'http:' && isLoopback && url.toLowerCase().startsWith(`http://${hostname}`)
 }
 
-/** What credentials, tokens and browsers are sent to, and where keys come from (RFC 8414 §2, RFC 9126 §5, OpenID Connect RP-Initiated Logout). */
-const ENDPOINTS = ['token_endpoint', 'authorization_endpoint', 'revocation_endpoint', 'end_session_endpoint', 'pushed_authorization_request_endpoint', 'jwks_uri']
+/** What credentials, tokens and browsers are sent to, and where keys come from (RFC 8414 §2, RFC 9126 §5, OpenID Connect Core §5.3, RP-Initiated Logout). */
+const ENDPOINTS = ['token_endpoint', 'authorization_endpoint', 'revocation_endpoint', 'end_session_endpoint', 'pushed_authorization_request_endpoint', 'userinfo_endpoint', 'jwks_uri']
 
 /** The first endpoint in the metadata of an authorization server that nothing may be sent to, its aliases for mutual TLS (RFC 8705 §5) included. */
 export function insecureEndpoint (metadata: { readonly mtls_endpoint_aliases?: Readonly<Record<string, unknown>> | undefined }, isSecure: (url: string) => boolean): { path: string, url: string } | undefined {

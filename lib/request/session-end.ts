@@ -18,7 +18,7 @@ async function newestOf ({ coordinator, sharing }: Provider, tokens: TokenSet): 
 }
 
 /** Revokes tokens, as well as that goes: a provider that does not is no reason to keep them. */
-async function revokeTokens ({ tokenService, backchannelFor, clock }: Provider, { server, log }: Caller, tokens: TokenSet): Promise<void> {
+export async function revokeTokens ({ tokenService, backchannelFor, clock }: Provider, { server, log }: Caller, tokens: TokenSet): Promise<void> {
   try {
     await tokenService.revoke(revocableTokens(tokens, clock()), backchannelFor(server))
   } catch (error) {

@@ -75,6 +75,7 @@ export async function judgeAnswer<Result> ({ status, body }: Success, process: (
 }
 
 function isWrongIdentity (error: unknown): boolean {
-  if (!(error instanceof oauth.OperationProcessingError) || error.code !== oauth.JWT_CLAIM_COMPARISON) return false
-  return isRecord(error.cause) && ['iss', 'aud', 'azp', 'sub'].includes(String(error.cause.claim))
+  if (!(error instanceof oauth.OperationProcessingError) || !isRecord(error.cause)) return false
+  if (error.code === oauth.JSON_ATTRIBUTE_COMPARISON) return error.cause.attribute === 'sub'
+  return error.code === oauth.JWT_CLAIM_COMPARISON && ['iss', 'aud', 'azp', 'sub'].includes(String(error.cause.claim))
 }

@@ -11,6 +11,7 @@ import { judgeAnswer } from './judge.ts'
 import { mayLogIn, serverNamed } from './tenants.ts'
 import { AnswerError } from './token-response.ts'
 import { Turns } from './turns.ts'
+import { userInfoAnswer } from './user-info-answer.ts'
 
 /** Answers that wait for the key that has signed them, for so many milliseconds. */
 const MOST_UNVERIFIED = 100
@@ -95,6 +96,19 @@ export class LoginRequests {
       this.#unverified.set(codeVerifier, answered)
       throw error
     }
+  }
+
+  /**
+   * What the provider says of the user of these tokens (OpenID Connect Core §5.3), who has to be this one (§5.3.2).
+   *
+   * @throws BackchannelError, AnswerError
+   */
+  async userInfo ({ accessTokens: [login], dpopKey }: TokenSet, subject: string, dispatcher: Dispatcher): Promise<Record<string, unknown>> {
+    const { server, client } = this.#requests
+    return await this.#turns.take(() => this.#requests.ask({ dpopKey, dispatcher },
+      async (_parties, options) => userInfoAnswer(await oauth.userInfoRequest(server, client, login?.accessToken ?? '', options)),
+      (success) => judgeAnswer(success, (answer) => oauth.processUserInfoResponse(server, client, subject, answer)),
+      null))
   }
 
   /**

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { AuthorizationServer } from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
-import { DiscoveryFailed } from '../errors.ts'
+import { DiscoveryFailed, InvalidOptions } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
 import { callBackchannel } from './backchannel.ts'
 import { discover, DiscoveryError } from './discovery.ts'
@@ -21,13 +21,14 @@ export type Metadata = () => AuthorizationServer
 /**
  * The metadata by hand, or what is discovered.
  *
- * @throws FST_TOKEN_DISCOVERY_FAILED, and FST_TOKEN_INVALID_OPTIONS for tenants of an issuer that is one.
+ * @throws FST_TOKEN_DISCOVERY_FAILED, and FST_TOKEN_INVALID_OPTIONS for what the provider does not have.
  */
 export async function metadataOf (options: CheckedOptions, dispatcher: Dispatcher, { initialConfig, log }: FastifyInstance): Promise<Metadata> {
-  const { metadata, tenants, allowInsecureRequests } = options
+  const { metadata, tenants, login, allowInsecureRequests } = options
   for (const origin of allowInsecureRequests) log.warn(`Tokens and secrets may travel to ${origin} in clear, since allowInsecureRequests lists it: for development only`)
   const current = metadata === undefined ? await discoverMetadata(options, dispatcher, bootPatience(initialConfig.pluginTimeout), log) : () => metadata
   checkTenants(tenants, current())
+  if (login?.userInfo && current().userinfo_endpoint === undefined) throw new InvalidOptions('login.userInfo: the metadata of the provider has no userinfo_endpoint. Leave the option out')
   return current
 }
 

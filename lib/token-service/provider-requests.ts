@@ -49,7 +49,7 @@ export type Parties = readonly [server: oauth.AuthorizationServer, client: oauth
 
 /** An answer, with what is known besides of the call that has brought it. */
 type Answered = Success & { readonly headers: Headers, /** When the request left. */ readonly sentAt: number }
-type Send = (parties: Parties, options: oauth.TokenEndpointRequestOptions) => Promise<Response>
+type Send = (parties: Parties, options: ReturnType<typeof over> & { readonly DPoP?: oauth.DPoPHandle }) => Promise<Response>
 type Process = (server: oauth.AuthorizationServer, client: oauth.Client, answer: Response) => Promise<oauth.TokenEndpointResponse>
 
 /** The requests of one client to its provider: who takes part, by which means they go, and what of an answer is taken. */
@@ -112,10 +112,14 @@ export class ProviderRequests {
     })
   }
 
-  /** Asks for anything; with a proof, again where the server wants its nonce in that (RFC 9449 §8). */
-  async ask<Result> ({ dpopKey, dispatcher }: Means, send: Send, judge: (success: Answered) => Promise<Result>): Promise<Result> {
+  /**
+   * Asks for anything; with a proof, again where the server wants its nonce in that (RFC 9449 §8).
+   *
+   * @param hook - `null` where the app's own has no part in it.
+   */
+  async ask<Result> ({ dpopKey, dispatcher }: Means, send: Send, judge: (success: Answered) => Promise<Result>, hook: Options['tokenResponse'] | null = this.#settings.tokenResponse): Promise<Result> {
     const { server, client } = this
-    const { requestTimeout, tokenResponse, clock } = this.#settings
+    const { requestTimeout, clock } = this.#settings
     let sentAt = clock()
     let sent: BackchannelRequest = { method: 'POST', headers: {} }
     let nonce: string | null = null
@@ -131,7 +135,7 @@ export class ProviderRequests {
     }
     const once = async () => {
       const response = await send([server, client, this.#authentication], options)
-      const answer = await mendedAnswer(response, outgoingRequest(server, client, new URLSearchParams(String(sent.body ?? ''))), tokenResponse, requestTimeout)
+      const answer = await mendedAnswer(response, outgoingRequest(server, client, new URLSearchParams(String(sent.body ?? ''))), hook ?? undefined, requestTimeout)
       return await judge({ ...answer, sentAt, body: readAnswer(answer, secretsOf(sent)) })
     }
     return await (dpopKey ? this.#dpop.askWithNonce(once, () => nonce, requestTimeout) : once())

@@ -12,8 +12,12 @@ const ALWAYS: readonly string[] = ['sid', 'iat']
 export function keptClaims (idToken: string, wanted: readonly string[], before: Readonly<Record<string, unknown>> = {}): Record<string, unknown> | undefined {
   const claims = readClaims(idToken)
   if (claims === undefined) return undefined
-  const kept = [...ALWAYS, ...wanted].filter((name) => Object.hasOwn(claims, name))
-  return { ...before, ...Object.fromEntries(kept.map((name) => [name, claims[name]])), ...(before.iat !== undefined && { iat: before.iat }) }
+  return { ...before, ...namedClaims(claims, [...ALWAYS, ...wanted]), ...(before.iat !== undefined && { iat: before.iat }) }
+}
+
+/** Those of the claims that are named. */
+export function namedClaims (claims: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(names.filter((name) => Object.hasOwn(claims, name)).map((name) => [name, claims[name]]))
 }
 
 /** What types claims have is the provider's word, and the app's, where it augments the interface. */

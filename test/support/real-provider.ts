@@ -74,7 +74,8 @@ export async function startRealProvider (t: Test, { callbackUri, registration, t
       ...registration
     }],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth', 'none'],
-    findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
+    findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub, email: `${sub}@example.com` }) }),
+    claims: { openid: ['sub'], email: ['email'] },
     rotateRefreshToken: true,
     issueRefreshToken: () => true,
     ttl: { AccessToken: 60, AuthorizationCode: 60, ClientCredentials: 60, IdToken: hour, RefreshToken: hour, Session: hour, Grant: hour, Interaction: hour },
@@ -87,7 +88,7 @@ export async function startRealProvider (t: Test, { callbackUri, registration, t
       const existing = grantId === undefined ? undefined : await provider.Grant.find(grantId)
       if (existing !== undefined) return existing
       const grant = new provider.Grant({ clientId: client.id, accountId: oidc.session?.accountId })
-      grant.addOIDCScope('openid offline_access')
+      grant.addOIDCScope('openid offline_access email')
       await grant.save()
       return grant
     },

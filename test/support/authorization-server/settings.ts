@@ -47,6 +47,8 @@ export interface Settings {
   /** Claims to add to JWT access tokens, and to id_tokens. */
   accessTokenClaims: Record<string, unknown>
   idTokenClaims: Record<string, unknown>
+  /** What the userinfo endpoint says besides. */
+  userinfoClaims: Record<string, unknown>
   /** Milliseconds between the processing of a token request and its answer. */
   latency: number
   /** Where the metadata is served. */
@@ -91,6 +93,7 @@ export function settingsFrom (given: Partial<Settings>): Settings {
     bindRefreshTokens: false,
     accessTokenClaims: {},
     idTokenClaims: {},
+    userinfoClaims: {},
     latency: 0,
     metadataPaths: [openidPath],
     metadata: {},

@@ -15,7 +15,7 @@ export async function userinfoEndpoint (realm: Realm, record: RequestRecord): Pr
     })
     if (access.jkt === undefined || proof?.jkt !== access.jkt || scheme.toLowerCase() !== 'dpop') throw challenge('DPoP', 'invalid_token', 'the token is bound to another key')
   }
-  return { status: 200, headers: {}, body: { sub: access.family.sub, scope: access.scope, resource: access.resource } }
+  return { status: 200, headers: {}, body: { sub: access.family.sub, scope: access.scope, resource: access.resource, ...realm.settings.userinfoClaims } }
 }
 
 function challenge (scheme: string, code: string, description: string): OAuthError {
