@@ -49,6 +49,10 @@ export async function registers (app: FastifyInstance): Promise<void> {
   await app.register(tokenManagement, { ...options, login: { scope: ['openid'] } })
   // @ts-expect-error the scope is a list
   await app.register(tokenManagement, { ...options, login: { callbackUri: 'https://app.example.com/cb', scope: 'openid' } })
+  await app.register(tokenManagement, { ...options, bff: { session: true, csrfHeader: 'X-Requested-With: XMLHttpRequest' } })
+  await app.register(tokenManagement, { ...options, bff: { session: { anonymous: 'null' } }, login: { callbackUri: 'https://app.example.com/cb', scope: ['openid'], userInfo: true } })
+  // @ts-expect-error no such answer
+  await app.register(tokenManagement, { ...options, bff: { session: { anonymous: 403 } } })
   // @ts-expect-error metadata needs a token_endpoint
   await app.register(tokenManagement, { ...options, metadata: { issuer: 'https://idp.example.com' } })
 }

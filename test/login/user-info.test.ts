@@ -88,6 +88,15 @@ test('R35 with DPoP a nonce that was outdated between the two requests costs one
   t.match(await claimsOf(browser), { email: 'alice@example.com' })
 })
 
+test('R35 the nonce is wanted in the challenge alone, as RFC 9449 §9 has it', async (t) => {
+  const { browser, server } = await start(t, { server: { dpop: true, dpopNonce: 'issued' } })
+  const nonce = server.nextNonce()
+  server.fault(faults.answer(401, '', { 'www-authenticate': 'Bearer, DPoP error="use_dpop_nonce", error_description="x"', 'dpop-nonce': nonce }), 1, 'userinfo')
+  await logIn(browser)
+  t.match(await claimsOf(browser), { email: 'alice@example.com' })
+  t.equal(server.requestsTo('userinfo').length, 2)
+})
+
 const failures: Array<[what: string, fault: Fault, says: RegExp]> = [
   ['is down', faults.empty(503), /status 503/],
   ['says nothing', faults.silence(), /not within 1 s/],
