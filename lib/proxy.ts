@@ -1,12 +1,13 @@
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { carrier, failureOf, kCall, ProxiedCall } from './bff/proxied-call.ts'
-import { towardsApi, towardsBrowser } from './bff/proxied-headers.ts'
+import { handshakeHeaders } from './bff/handshake.ts'
+import { ProxiedCall } from './bff/proxied-call.ts'
 import { isUnambiguous } from './bff/proxied-path.ts'
 import { checkProxyOptions, type TokenProxyOptions } from './bff/proxy-options.ts'
-import { handshakeHeaders } from './bff/handshake.ts'
 import { registryOf } from './provider.ts'
 import { apiTokenOf } from './request/user-token.ts'
+
+const kCall = Symbol('fastify-token-management.proxied-call')
 
 const METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT']
 
@@ -24,7 +25,8 @@ export async function tokenProxy (fastify: FastifyInstance, options: TokenProxyO
   const { rewritePrefix = '', allow, csrf = true, websocket = false, setCookie = false } = options
   const prefix = fastify.prefix.endsWith('/') ? fastify.prefix.slice(0, -1) : fastify.prefix
   const places = { origin: api.origin, apiPrefix: rewritePrefix, prefix }
-  const callOf = (request: Pick<FastifyRequest, 'getDecorator'>) => request.getDecorator<ProxiedCall>(kCall)
+  const settings = { api, places, setCookie }
+  const callOf = (request: FastifyRequest) => request.getDecorator<ProxiedCall>(kCall)
 
   fastify.decorateRequest(kCall, null)
   // A body is passed on as it comes, whatever the app does with those of its own routes.
@@ -34,7 +36,7 @@ export async function tokenProxy (fastify: FastifyInstance, options: TokenProxyO
     if (!isUnambiguous(request.url, allow !== undefined) || (isHandshake && !websocket)) return reply.callNotFound()
     if (csrf) await fastify.requireCsrfHeader(request)
     const token = await apiTokenOf(request, api)
-    request.setDecorator(kCall, new ProxiedCall(reply, token, isHandshake ? await handshakeHeaders(request, api, token, places) : undefined))
+    request.setDecorator(kCall, new ProxiedCall(settings, token, isHandshake ? await handshakeHeaders(request, api, token, places) : undefined))
   })
 
   const wsClientOptions = { headers: {}, rewriteRequestHeaders: (_headers: object, request: FastifyRequest) => callOf(request).handshake }
@@ -44,20 +46,11 @@ export async function tokenProxy (fastify: FastifyInstance, options: TokenProxyO
       ...route,
       upstream: api.origin,
       rewritePrefix,
-      // It does so for relative addresses only.
-      internalRewriteLocationHeader: false,
-      undici: carrier(api),
-      disableRequestLogging: true,
       config: { tokens: false },
       websocket,
       wsClientOptions,
-      replyOptions: {
-        rewriteRequestHeaders: (request, headers) => Object.assign(towardsApi(request, headers), { [kCall]: callOf(request) }),
-        rewriteHeaders: (headers) => towardsBrowser(headers, places, setCookie),
-        onError: (reply, { error }) => { reply.send(failureOf(api, error)) },
-        // What is sent again is sent by us, with a proof of its own.
-        retryDelay: () => null
-      }
+      // Routes, paths and WebSockets are its own; what is sent, and sent again, needs a token.
+      handler: async (request, reply, path) => await callOf(request).forward(request, reply, path)
     })
   }
 }

@@ -1,48 +1,83 @@
-import type { FastifyReply } from 'fastify'
-import { type Dispatcher, errors } from 'undici'
+import { EventEmitter } from 'node:events'
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Dispatcher } from 'undici'
 import { ApiTimeout, ApiUnavailable, hasCode } from '../errors.ts'
 import type { Api } from '../outbound/api.ts'
-import { ApiCall } from '../outbound/api-call.ts'
 import type { ApiToken } from '../outbound/api-token.ts'
+import { Attempts } from '../outbound/attempts.ts'
+import { type Places, towardsApi, towardsBrowser } from './proxied-headers.ts'
 
-/** One request of a browser on its way to an API. */
-export class ProxiedCall {
-  readonly reply: FastifyReply
-  /** Had before anything goes out. */
-  readonly token: ApiToken | null
-  /** Where it becomes a WebSocket, what the API's handshake carries. */
-  readonly handshake: Readonly<Record<string, string>> | undefined
-
-  constructor (reply: FastifyReply, token: ApiToken | null, handshake: Readonly<Record<string, string>> | undefined) {
-    this.reply = reply
-    this.token = token
-    this.handshake = handshake
-  }
-}
-
-/** Where a call rides along in the headers, as no name of a header can: @fastify/reply-from hands these on, and nothing else of ours. */
-export const kCall = Symbol('fastify-token-management.proxied-call')
-
-/** The HTTP client of a proxy: what it sends carries the token of the call it belongs to, and ends when the browser goes away. */
-export function carrier (api: Api): Dispatcher {
-  return api.dispatcher.compose((dispatch) => (options, handler) => {
-    const call: unknown = Reflect.get(options.headers ?? {}, kCall)
-    if (!(call instanceof ProxiedCall)) throw new Error('A request to an API came to its HTTP client without the call it belongs to')
-    const { reply, token } = call
-    new ApiCall(api, dispatch, options, handler, (controller) => {
-      const abort = () => controller.abort(new errors.RequestAbortedError('The browser is gone'))
-      if (reply.raw.destroyed) abort()
-      else reply.raw.once('close', abort)
-    }).start(async () => token)
-    return true
-  })
-}
+/** What is read of a 401 that the browser does not get to see, so that its connection can be used again. */
+const MAX_DRAINED_BYTES = 65_536
 
 const TIMEOUTS = ['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']
 
+export interface ProxySettings {
+  readonly api: Api
+  readonly places: Places
+  /** Whether `Set-Cookie` of the API reaches the browser. */
+  readonly setCookie: boolean
+}
+
+/** One request of a browser on its way to an API. */
+export class ProxiedCall {
+  readonly #settings: ProxySettings
+  /** Had before anything goes out. */
+  readonly #token: ApiToken | null
+  /** Where it becomes a WebSocket, what the API's handshake carries. */
+  readonly handshake: Readonly<Record<string, string>> | undefined
+
+  constructor (settings: ProxySettings, token: ApiToken | null, handshake?: Readonly<Record<string, string>>) {
+    this.#settings = settings
+    this.#token = token
+    this.handshake = handshake
+  }
+
+  /**
+   * Sends the request, and the answer back.
+   *
+   * @param path - at the API.
+   * @throws FST_TOKEN_API_UNAVAILABLE, FST_TOKEN_API_TIMEOUT, and what a renewed token throws
+   */
+  async forward (request: FastifyRequest, reply: FastifyReply, path: string): Promise<FastifyReply> {
+    const { api, places, setCookie } = this.#settings
+    const { method, body, url, raw } = request
+    const query = url.indexOf('?')
+    const { statusCode, headers, body: answer } = await this.#answer(reply, {
+      origin: api.origin,
+      path: query === -1 ? path : path + url.slice(query),
+      method,
+      headers: towardsApi(request),
+      body: body instanceof Readable ? body : null
+    }).catch((error: unknown) => { throw failureOf(api, error) })
+    reply.code(statusCode).headers(towardsBrowser(headers, places, setCookie))
+    // What is left of a body would be taken for the next request.
+    if (!raw.complete && raw.httpVersionMajor === 1) reply.header('connection', 'close')
+    return reply.send(answer)
+  }
+
+  /** What the API answers; the request is sent again where that helps, and given up when the browser goes away. */
+  async #answer ({ raw }: FastifyReply, options: Dispatcher.RequestOptions<null>): Promise<Dispatcher.ResponseData<null>> {
+    const signal = new EventEmitter()
+    raw.once('close', () => { if (!raw.writableFinished) signal.emit('abort') })
+    const { api } = this.#settings
+    const attempts = new Attempts(api, { ...options, signal }, this.#token)
+    for (;;) {
+      const next = await attempts.next()
+      if (raw.destroyed) throw new Error('The browser is gone')
+      const answer = await api.dispatcher.request(next)
+      const prepare = attempts.after(answer)
+      if (prepare === undefined) return answer
+      await answer.body.dump({ limit: MAX_DRAINED_BYTES })
+      await prepare()
+    }
+  }
+}
+
 /** What the browser is told where the API gave no answer. */
-export function failureOf (api: Api, { cause }: Error): Error {
+function failureOf ({ name }: Api, cause: unknown): unknown {
   if (hasCode(cause)) return cause
   const isTimeout = cause instanceof Error && 'code' in cause && TIMEOUTS.includes(String(cause.code))
-  return isTimeout ? new ApiTimeout(api.name, { cause }) : new ApiUnavailable(api.name, { cause })
+  return isTimeout ? new ApiTimeout(name, { cause }) : new ApiUnavailable(name, { cause })
 }

@@ -2,24 +2,26 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 
 /** What is between the browser and this app, or speaks of the connection: none of it goes on to an API. */
-const KEPT_BACK = new Set(['cookie', 'authorization', 'dpop', 'proxy-authorization', 'connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade', 'expect',
+const KEPT_BACK = new Set(['cookie', 'authorization', 'dpop', 'proxy-authorization', 'host', 'connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade', 'http2-settings', 'transfer-encoding', 'expect',
   'forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-forwarded-port', 'x-forwarded-prefix', 'x-real-ip'])
 
 /** Of an answer, what is about the connection to the API, or its dealings with this app. */
-const KEPT_HERE = ['connection', 'keep-alive', 'proxy-authenticate', 'dpop-nonce', 'clear-site-data']
-
-type Sender = Pick<FastifyRequest, 'ip' | 'host' | 'protocol'>
+const KEPT_HERE = new Set(['connection', 'keep-alive', 'transfer-encoding', 'proxy-authenticate', 'dpop-nonce', 'clear-site-data'])
 
 /** Who has sent a request, and to where: Fastify's `trustProxy` decides what of that is believed. */
-export function forwarded ({ ip, host, protocol }: Sender): Record<string, string> {
+export function forwarded ({ ip, host, protocol }: FastifyRequest): Record<string, string> {
   return { 'x-forwarded-for': ip, 'x-forwarded-host': host, 'x-forwarded-proto': protocol }
 }
 
 /** The headers of a browser's request as an API gets them, before its token. */
-export function towardsApi (request: Sender, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const passed: IncomingHttpHeaders = forwarded(request)
+export function towardsApi (request: FastifyRequest): Record<string, string | string[]> {
+  const { headers } = request
+  const passed: Record<string, string | string[]> = forwarded(request)
+  // RFC 9110 §7.6.1: what the sender lists there is between the two of us.
+  const named = headers.connection === undefined || headers.connection === 'keep-alive' ? '' : ` ${headers.connection.toLowerCase().replaceAll(',', ' ')} `
   for (const name of Object.keys(headers)) {
-    if (!KEPT_BACK.has(name)) passed[name] = headers[name]
+    const value = headers[name]
+    if (value !== undefined && !KEPT_BACK.has(name) && !name.startsWith(':') && !(named !== '' && named.includes(` ${name} `))) passed[name] = value
   }
   return passed
 }
@@ -35,9 +37,10 @@ export interface Places {
 
 /** The headers of an API's answer as the browser gets them. */
 export function towardsBrowser (headers: IncomingHttpHeaders, places: Places, passesCookies: boolean): IncomingHttpHeaders {
-  const passed = { ...headers }
-  for (const name of KEPT_HERE) delete passed[name]
-  if (!passesCookies) delete passed['set-cookie']
+  const passed: IncomingHttpHeaders = {}
+  for (const name of Object.keys(headers)) {
+    if (!KEPT_HERE.has(name) && (passesCookies || name !== 'set-cookie')) passed[name] = headers[name]
+  }
   if (passed.location !== undefined) passed.location = asBrowserSees(passed.location, places)
   return passed
 }

@@ -40,6 +40,7 @@ export class Api {
 
   /** @throws FST_TOKEN_FOREIGN_ORIGIN for whatever is not of its origin, or names a user. */
   check (url: string | URL): void {
+    if (url === this.origin) return
     const { origin, username, password } = new URL(url, this.origin)
     if (origin !== this.origin) throw new ForeignOrigin(origin, this.name, this.origin)
     if (username !== '' || password !== '') throw new ForeignOrigin('an address with a user in it', this.name, this.origin)

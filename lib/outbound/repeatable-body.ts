@@ -6,27 +6,20 @@ const MAX_KEPT_BYTES = 1_048_576
 
 type Body = Dispatcher.DispatchOptions['body']
 
-/** The body of a call, which may have to be sent again: as it is, or of a stream that was not too large what has been sent. */
+/** The body of a request that may have to be sent again: as it is, or of a stream that was not too large what has been sent. */
 export class RepeatableBody {
   /** What is sent at first. */
   readonly first: Body
   readonly #stream: Readable | undefined
-  #kept: Buffer[] | undefined = []
+  #kept: Buffer[] | undefined
   #size = 0
-  #isWatched = false
   #hasEnded = false
 
   constructor (body: Body) {
     this.#stream = streamOf(body)
     this.first = this.#stream ?? body
-  }
-
-  /** As the first attempt starts, and not before: who listens to a stream sets it going. */
-  watch (): void {
-    if (this.#stream === undefined || this.#isWatched) return
-    this.#isWatched = true
-    this.#stream.on('data', this.#keep)
-    this.#stream.once('end', () => { this.#hasEnded = true })
+    this.#stream?.on('newListener', this.#listenAlong)
+    this.#stream?.once('end', () => { this.#hasEnded = true })
   }
 
   /** Whether it can be sent again: nothing of it is missing. */
@@ -36,6 +29,14 @@ export class RepeatableBody {
 
   get again (): Body {
     return this.#stream === undefined ? this.first : Buffer.concat(this.#kept ?? [])
+  }
+
+  /** With whoever sends it, and not before: to listen sets a stream going. */
+  readonly #listenAlong = (event: string | symbol): void => {
+    if (event !== 'data') return
+    this.#stream?.off('newListener', this.#listenAlong)
+    this.#kept = []
+    this.#stream?.on('data', this.#keep)
   }
 
   readonly #keep = (chunk: Uint8Array | string): void => {
@@ -51,8 +52,9 @@ export class RepeatableBody {
 
 /** What is used up by being sent, as a stream. */
 function streamOf (body: unknown): Readable | undefined {
+  if (body === undefined || body === null || typeof body !== 'object') return undefined
   if (body instanceof Readable) return body
-  const lasts = typeof body !== 'object' || body === null || ArrayBuffer.isView(body) || /^\[object (ArrayBuffer|FormData|Blob|File)\]$/.test(Object.prototype.toString.call(body))
+  const lasts = ArrayBuffer.isView(body) || /^\[object (ArrayBuffer|FormData|Blob|File)\]$/.test(Object.prototype.toString.call(body))
   return lasts || !isIterable(body) ? undefined : Readable.from(body)
 }
 
