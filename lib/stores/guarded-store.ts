@@ -72,7 +72,7 @@ export class GuardedStore {
   }
 
   async tryTouch (): Promise<void> {
-    await this.attempt(() => this.#named('write', () => this.#place.touch()))
+    await this.attempt(() => this.#named('write', () => this.#place.touch?.()))
   }
 
   /** Clears a session, and no other one that may be there by now. */
@@ -85,13 +85,13 @@ export class GuardedStore {
 
   /** Takes back what was put on the response, if that is where the session goes: the browser has or gets a newer one. */
   retract (): void {
-    if (this.writesResponse) this.#place.retract()
+    if (this.writesResponse) this.#place.retract?.()
   }
 
   /** Takes back what was written of a session that has ended meanwhile. */
   async undo (sessionId: string): Promise<void> {
     if (!this.#place.canRetract) return await this.tryClear(sessionId)
-    await this.attempt(async () => await this.#place.retract())
+    await this.attempt(async () => await this.#place.retract?.())
   }
 
   #restored (tokens: TokenSet | null): TokenSet | null {

@@ -20,8 +20,8 @@ export interface SessionPlace {
   get (): Promise<TokenSet | null> | TokenSet | null
   set (tokens: TokenSet): Promise<void> | void
   clear (): Promise<void> | void
-  touch (): Promise<void> | void
-  retract (): Promise<void> | void
+  touch? (): Promise<void> | void
+  retract? (): Promise<void> | void
 }
 
 /** The session of a request, in its store. */
@@ -52,7 +52,7 @@ export class RequestPlace implements SessionPlace {
   retract () { return this.#store.retract?.(this.#context) }
 }
 
-/** A session without a request, by the directory of its store. */
+/** A session without a request, by the directory of its store. To work with it is no use of it by its user: nothing pushes back its inactivity limit. */
 export class DirectoryPlace implements SessionPlace {
   readonly server: FastifyInstance
   readonly log: FastifyBaseLogger
@@ -90,8 +90,4 @@ export class DirectoryPlace implements SessionPlace {
   async clear (): Promise<void> {
     await this.#directory.clear(this.#sessionId, this.#provider)
   }
-
-  /** It is no use of the session by its user. */
-  touch (): void {}
-  retract (): void {}
 }

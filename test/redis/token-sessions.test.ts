@@ -81,6 +81,15 @@ t.test('sessions of one process', { skip }, async (t) => {
     t.equal(server.refreshes, 4)
   })
 
+  t.test('a job exchanges the token of its user for one of another API', async (t) => {
+    const { app, server, enter } = await start(t, redis)
+    const { sessionId } = await enter()
+    const session = await app.tokenSessions.get(sessionId)
+    const exchanged = await session?.accessToken({ exchange: { resource: 'https://orders.example.com' } })
+    t.match(server.whoHas(exchanged ?? ''), { sub: 'alice', resource: 'https://orders.example.com' })
+    t.not(exchanged, await session?.accessToken())
+  })
+
   t.test('a session that nobody has, that has ended, or that is another registration\'s is null; a provider that is none is an error', async (t) => {
     const { app, enter } = await start(t, redis)
     const { browser, sessionId } = await enter()
