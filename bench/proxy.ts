@@ -8,9 +8,8 @@ const starts = 4
 const rounds = 3
 const seconds = 2
 
-const { issuer: { issuer }, tokens } = await savedTokens()
-const start = { issuer, tokens }
-const api = await Pinned.start(1, { name: 'api', api: '', ...start })
+const tokens = await savedTokens()
+const api = await Pinned.start(1, { name: 'api', api: '', tokens })
 const page = { 'x-csrf': '1', 'sec-fetch-site': 'same-origin' }
 
 const plain: Measure[] = []
@@ -18,8 +17,8 @@ const ours: Measure[] = []
 let cookie = ''
 for (let started = 0; started < starts; started++) {
   const proxies = {
-    plain: await Pinned.start(0, { name: 'plain', api: api.origin, ...start }),
-    ours: await Pinned.start(0, { name: 'ours', api: api.origin, ...start })
+    plain: await Pinned.start(0, { name: 'plain', api: api.origin, tokens }),
+    ours: await Pinned.start(0, { name: 'ours', api: api.origin, tokens })
   }
   const browser = new Browser(proxies.ours.origin)
   await browser.get('/login')

@@ -1,5 +1,6 @@
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { csrfCheckIn } from './bff/csrf.ts'
 import { handshakeHeaders } from './bff/handshake.ts'
 import { ProxiedCall } from './bff/proxied-call.ts'
 import { isUnambiguous } from './bff/proxied-path.ts'
@@ -25,6 +26,7 @@ export async function tokenProxy (fastify: FastifyInstance, options: TokenProxyO
   const { rewritePrefix = '', allow, csrf = true, websocket = false, setCookie = false } = options
   const prefix = fastify.prefix.endsWith('/') ? fastify.prefix.slice(0, -1) : fastify.prefix
   const places = { origin: api.origin, apiPrefix: rewritePrefix, prefix }
+  const checkCsrf = csrfCheckIn(fastify)
   const settings = { api, places, setCookie }
   const callOf = (request: FastifyRequest) => request.getDecorator<ProxiedCall>(kCall)
 
@@ -34,7 +36,7 @@ export async function tokenProxy (fastify: FastifyInstance, options: TokenProxyO
   fastify.addHook('onRequest', async (request, reply) => {
     const isHandshake = request.headers.upgrade !== undefined
     if (!isUnambiguous(request.url, allow !== undefined) || (isHandshake && !websocket)) return reply.callNotFound()
-    if (csrf) await fastify.requireCsrfHeader(request)
+    if (csrf) checkCsrf(request)
     const token = await apiTokenOf(request, api)
     request.setDecorator(kCall, new ProxiedCall(settings, token, isHandshake ? await handshakeHeaders(request, api, token, places) : undefined))
   })

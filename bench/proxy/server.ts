@@ -8,7 +8,6 @@ import type { SavedTokens } from '../subject.ts'
 export interface Start {
   readonly name: 'api' | 'plain' | 'ours'
   readonly api: string
-  readonly issuer: string
   readonly tokens: SavedTokens
 }
 
@@ -32,9 +31,10 @@ async function start ({ name, ...settings }: Start): Promise<string> {
   return await app.listen({ port: 0, host: '127.0.0.1' })
 }
 
-async function registerOurs (app: ReturnType<typeof Fastify>, { api, issuer, tokens }: Omit<Start, 'name'>): Promise<void> {
+async function registerOurs (app: ReturnType<typeof Fastify>, { api, tokens }: Omit<Start, 'name'>): Promise<void> {
   await app.register(tokenManagement, {
-    metadata: { issuer, token_endpoint: `${issuer}/token` },
+    // Nobody asks it: the tokens last.
+    metadata: { issuer: 'https://idp.example.com', token_endpoint: 'https://idp.example.com/token' },
     clientId: 'web',
     clientSecret: 'a secret',
     session: { key: sessionKey, cookie: { secure: false } },

@@ -23,6 +23,11 @@ export function csrfCheckOf (fastify: FastifyInstance, { csrfHeader }: CheckedOp
   return fastify.getDecorator<CsrfCheck>(kCsrfCheck)
 }
 
+/** The check of the context around, without the hook. */
+export function csrfCheckIn (fastify: FastifyInstance): CsrfCheck {
+  return fastify.getDecorator<CsrfCheck>(kCsrfCheck)
+}
+
 /**
  * No other site may use a browser's session: its pages cannot set a header without being asked first (CORS), and browsers say where a
  * request comes from (Fetch Metadata). On EventSource and WebSockets nobody can set a header: a GET of the own origin, as

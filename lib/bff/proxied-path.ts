@@ -1,3 +1,6 @@
+/** What nearly all paths are: nothing escaped, nothing empty, no segment that begins with a dot. */
+const PLAIN = /^(?:\/[\w~!$&'()*+,=:@-][\w.~!$&'()*+,=:@-]*)+\/?$/
+
 /**
  * Whether a path means to the API behind what it means to the router here. There is one way to read it, then: no empty or dot
  * segments, no backslash, and nothing that is a slash or a dot only to somebody who decodes it twice.
@@ -7,6 +10,7 @@
  */
 export function isUnambiguous (url: string, isListed: boolean): boolean {
   const path = url.split('?', 1)[0] ?? ''
+  if (PLAIN.test(path)) return true
   if (path.includes('#') || /%25(?:2e|2f|5c)/i.test(path) || (isListed && /;|%2f|%5c/i.test(path))) return false
   const segments = decoded(path)?.split('/').slice(1)
   return segments !== undefined && segments.every((segment, index) => (segment !== '' || index === segments.length - 1) && segment !== '.' && segment !== '..')

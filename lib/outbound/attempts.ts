@@ -21,7 +21,7 @@ export interface Answer {
 export class Attempts<Options extends Dispatcher.DispatchOptions> {
   readonly #api: Api
   readonly #options: Options
-  readonly #body: RepeatableBody
+  readonly #body: RepeatableBody | undefined
   #token: ApiToken | null
   #nonce: string | undefined
   #isFirst = true
@@ -31,16 +31,21 @@ export class Attempts<Options extends Dispatcher.DispatchOptions> {
   constructor (api: Api, options: Options, token: ApiToken | null) {
     this.#api = api
     this.#options = options
-    this.#body = new RepeatableBody(options.body)
+    this.#body = options.body === undefined || options.body === null ? undefined : new RepeatableBody(options.body)
     this.#token = token
   }
 
   /** What is sent this time. */
   async next (): Promise<Options> {
-    const body = this.#isFirst ? this.#body.first : this.#body.again
+    const body = this.#isFirst ? this.#body?.first : this.#body?.again
     this.#isFirst = false
-    const options = { ...this.#options, origin: this.#api.origin, body }
-    return this.#token === null ? options : { ...options, headers: withCredentials(options.headers, await this.#credentials(this.#token)) }
+    const { headers } = this.#options
+    return {
+      ...this.#options,
+      origin: this.#api.origin,
+      body,
+      headers: this.#token === null ? headers : withCredentials(headers, await this.#credentials(this.#token))
+    }
   }
 
   /** Whether there is to be another attempt after this answer, which nobody gets to see then; a function that prepares it. */
@@ -52,7 +57,7 @@ export class Attempts<Options extends Dispatcher.DispatchOptions> {
     if (statusCode !== 401) return undefined
     const demand = demandOf(headers['www-authenticate'])
     if (demand === 'renewal' && this.#isRenewed) this.#api.renewedInVain(token.accessToken)
-    if (demand === 'nothing' || !this.#body.isRepeatable) return undefined
+    if (demand === 'nothing' || this.#body?.isRepeatable === false) return undefined
     return demand === 'nonce' ? this.#withNonce(nonce) : this.#renewed(token)
   }
 
