@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dispatcher } from 'undici'
@@ -6,6 +5,7 @@ import { ApiTimeout, ApiUnavailable, hasCode } from '../errors.ts'
 import type { Api } from '../outbound/api.ts'
 import type { ApiToken } from '../outbound/api-token.ts'
 import { Attempts } from '../outbound/attempts.ts'
+import { Departure } from './departure.ts'
 import { type Places, towardsApi, towardsBrowser } from './proxied-headers.ts'
 
 /** What is read of a 401 that the browser does not get to see, so that its connection can be used again. */
@@ -67,10 +67,8 @@ export class ProxiedCall {
 
   /** What the API answers; the request is sent again where that helps, and given up when the browser goes away. */
   async #answer ({ raw }: FastifyReply, options: Dispatcher.RequestOptions<null>): Promise<Dispatcher.ResponseData<null>> {
-    const signal = new EventEmitter()
-    raw.on('close', () => { if (!raw.writableFinished) signal.emit('abort') })
     const { api } = this.#settings
-    const attempts = new Attempts(api, { ...options, signal }, this.#token)
+    const attempts = new Attempts(api, { ...options, signal: new Departure(raw) }, this.#token)
     for (;;) {
       const next = await attempts.next()
       if (raw.destroyed) throw new Error('The browser is gone')
