@@ -103,6 +103,44 @@ test('a cookie that was seen before is not opened again; after a logout it is fo
   t.equal(opened(), 1, 'nothing of it is left in memory')
 })
 
+test('a request whose token is at hand waits for nothing, however often it asks', async (t) => {
+  const order: string[] = []
+  const { login, opened } = await start(t, {
+    routes: (app) => app.get('/order', { config: { tokens: { required: true } } }, async (request) => {
+      const asked = [request.accessToken(), request.accessToken({ optional: true }), request.accessToken({ forceRenewal: 'a token of before' })]
+      asked.forEach((token, index) => token.then(() => order.push(`token ${index}`)))
+      Promise.resolve().then(() => order.push('whoever asks next'))
+      return { tokens: new Set(await Promise.all(asked)).size }
+    })
+  })
+  const browser = await login()
+  for (const times of [1, 0]) {
+    order.length = 0
+    opened()
+    t.match(await browser.get('/order'), { json: { tokens: 1 }, setCookies: [] })
+    t.strictSame(order, ['token 0', 'token 1', 'token 2', 'whoever asks next'])
+    t.equal(opened(), times, 'a cookie that comes again is not opened again')
+  }
+})
+
+test('nothing of another session comes out of the memory, whatever of its text a cookie ends with', async (t) => {
+  const { app, login } = await start(t, { fastify: { logger: false } })
+  const [alice, bob] = [await login(), await login()].map((browser) => browser.cookies.get(name) ?? '')
+  const tokenOf = async (text = '') => {
+    const { body } = await app.inject({ url: '/optional', headers: { cookie: `${name}=${text}` } })
+    return JSON.parse(body).token
+  }
+  const [ofAlice, ofBob] = [await tokenOf(alice), await tokenOf(bob)]
+  t.notOk(ofAlice === ofBob || ofAlice === null)
+  const sealedFrom = bob?.split('.', 3).join('.').length ?? 0
+  for (let end = sealedFrom + 2; end < (bob?.length ?? 0); end++) {
+    const mixed = `${bob?.slice(0, end)}${alice?.slice(end)}`
+    const token = await tokenOf(mixed)
+    if (token !== null && mixed !== alice && mixed !== bob) t.fail(`of ${mixed.length} characters, ${end} are of another session`)
+  }
+  t.equal(await tokenOf(alice), ofAlice)
+})
+
 test('a hint that was tampered with changes when a session is opened, and never what is in it', async (t) => {
   const { login, clock, server, opened } = await start(t)
   const browser = await login()
