@@ -12,7 +12,7 @@ export class Accessor implements Tokens {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #providers: ReadonlyMap<string, Provider>
-  readonly #sessions: Array<{ readonly provider: Provider, readonly context: unknown, readonly session: SessionTokens }> = []
+  #sessions: ReadonlyArray<{ readonly provider: Provider, readonly context: unknown, readonly session: SessionTokens }> = []
 
   constructor (request: FastifyRequest, reply: FastifyReply, providers: ReadonlyMap<string, Provider>) {
     this.#request = request
@@ -94,7 +94,7 @@ export class Accessor implements Tokens {
     }
     const store = provider.storeFor(this.#request.server)
     const session = new SessionTokens(provider, new RequestPlace(store, { request: this.#request, reply: this.#reply, provider: provider.name, context }))
-    this.#sessions.push({ provider, context, session })
+    this.#sessions = [...this.#sessions, { provider, context, session }]
     return session
   }
 }

@@ -45,8 +45,8 @@ export interface TokenSet {
 }
 
 /** What a wish means in a session: without a resource it is for that of the login (RFC 8707 §2.2). */
-export function completeWish ({ accessTokens: [login] }: TokenSet, { resource = login?.resource, scope }: TokenWish): TokenWish {
-  return { ...(resource !== undefined && { resource }), ...(scope !== undefined && { scope }) }
+export function completeWish ({ accessTokens: [login] }: TokenSet, wish: TokenWish): TokenWish {
+  return wish.resource !== undefined || login?.resource === undefined ? wish : { ...wish, resource: login.resource }
 }
 
 /** Whether a complete wish is for what the login itself has brought: what the answer says of that is about the session. */

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { CheckedOptions } from '../../options/check.ts'
 import type { TokenSet } from '../../tokens/token-set.ts'
 import { writeWithinBudget, type WrittenCookies } from './budget.ts'
-import { CookieChunks, type Received } from './chunks.ts'
+import { CookieChunks, type Received, type ReceivedText } from './chunks.ts'
 import type { Seal } from '../seal.ts'
 import { dropCookies, putCookies } from './response-cookies.ts'
 import { isNewer, type OpenedSession, SessionTexts, type Session } from './session-text.ts'
@@ -14,12 +14,6 @@ export interface CookieTokenStoreSettings extends SessionTimesSettings {
   readonly seal: Seal
   readonly session: CheckedOptions['session']
   readonly clock: () => number
-}
-
-/** A session, and the names of the cookies that it came in. */
-interface ReceivedSession {
-  readonly session: OpenedSession
-  readonly names: readonly string[]
 }
 
 /** What was written of a session, when that is to be written again, and when it is over. */
@@ -53,37 +47,34 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
     return last
   }
 
-  /** All that opens. What does not may be another instance's, of a key that this one does not have yet: it is left alone. */
-  function sessionsOf ({ request, provider }: StoreContext): ReceivedSession[] {
-    const opened: ReceivedSession[] = []
-    for (const { text, names } of receivedWith(request).texts) {
-      const session = sessions.open(text, provider, request.log)
-      if (session !== undefined) opened.push({ session, names })
+  function open ({ request, provider }: StoreContext, { text }: ReceivedText): OpenedSession | undefined {
+    return sessions.open(text, provider, request.log)
+  }
+
+  /** The one to go by. Two are whole where a left-over was not deleted, or has another path. */
+  function newest (context: StoreContext): OpenedSession | undefined {
+    let best: OpenedSession | undefined
+    for (const received of receivedWith(context.request).texts) {
+      const session = open(context, received)
+      if (session !== undefined && clock() < times.endOf(session) && isNewer(session, best)) best = session
     }
-    return opened
+    return best
   }
 
   function get (context: StoreContext): TokenSet | null {
-    const opened = sessionsOf(context)
-    const session = newest(opened)
+    const session = newest(context)
     if (session !== undefined) return session.tokens
+    const { cookies, texts } = receivedWith(context.request)
+    const over = texts.map((received) => open(context, received)).find((session) => session !== undefined)
     const { log } = context.request
-    const [over] = opened
     if (over !== undefined) {
-      if (times.isAtItsEnd(over.session, clock())) expired.set(context.request, over.session.tokens)
+      if (times.isAtItsEnd(over, clock())) expired.set(context.request, over.tokens)
       log.debug({ cookie: cookieName }, 'The time of the session is over: its cookie is cleared')
-      putCookies(context.reply, kStore, opened.flatMap(({ names }) => names).map(deletion))
-    } else if (receivedWith(context.request).cookies.length > 0) {
+      putCookies(context.reply, kStore, namesOpened(context).map(deletion))
+    } else if (cookies.length > 0) {
       log.debug({ cookie: cookieName }, 'The session cookie does not open: it is broken, or of another key, and left alone until a login or a logout')
     }
     return null
-  }
-
-  /** Two are whole where a left-over was not deleted, or has another path. */
-  function newest (received: readonly ReceivedSession[]): OpenedSession | undefined {
-    let best: OpenedSession | undefined
-    for (const { session } of received) if (clock() < times.endOf(session) && isNewer(session, best)) best = session
-    return best
   }
 
   function set (context: StoreContext, tokens: TokenSet): void {
@@ -98,14 +89,14 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
 
   /** The write that pushes back the inactivity limit is needed only once in half of its time. */
   function touch (context: StoreContext): void {
-    const session = newest(sessionsOf(context))
+    const session = newest(context)
     if (session === undefined || !(session.isOfOldKey || clock() >= times.rollAt(session))) return
     put(context, write(context, session.tokens), namesOpened(context))
   }
 
   /** Deletes all that there can be, whatever this request has brought: a response on its way may bring the browser more. */
   function clear (context: StoreContext): void {
-    const session = newest(sessionsOf(context))
+    const session = newest(context)
     if (session !== undefined) sessions.forget(session.tokens.sessionId)
     putCookies(context.reply, kStore, [...new Set([...chunks.names, ...namesReceived(context)])].map(deletion))
   }
@@ -117,7 +108,7 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
   }
 
   function endsAt (context: StoreContext): number | undefined {
-    const session = newest(sessionsOf(context))
+    const session = newest(context)
     return ends.get(context.request) ?? (session && times.endOf(session))
   }
 
@@ -152,8 +143,10 @@ export function cookieTokenStore (settings: CookieTokenStoreSettings): TokenStor
     return [...new Set(receivedWith(request).cookies.map(({ name }) => name))]
   }
 
+  /** Of all that opens. What does not may be another instance's, of a key that this one does not have yet: it is left alone. */
   function namesOpened (context: StoreContext): string[] {
-    return [...new Set(sessionsOf(context).flatMap(({ names }) => names))]
+    const opened = receivedWith(context.request).texts.filter((received) => open(context, received) !== undefined)
+    return [...new Set(opened.flatMap(({ names }) => names))]
   }
 
   function deletion (name: string): string {
