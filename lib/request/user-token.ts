@@ -29,7 +29,7 @@ async function tokenOfClient ({ server }: FastifyRequest, { client, wish }: Api)
 async function userToken (session: SessionTokens, api: Api, forceRenewal?: string): Promise<ApiToken> {
   const { wish, exchange } = api
   const asked = { ...wish, ...(forceRenewal !== undefined && { forceRenewal }) }
-  const { accessToken, tokenType } = exchange === undefined ? (await session.current(asked)).token : await session.exchanged(exchange, asked)
+  const { accessToken, tokenType } = exchange === undefined ? session.atHand(asked) ?? (await session.current(asked)).token : await session.exchanged(exchange, asked)
   return {
     accessToken,
     tokenType,
