@@ -81,13 +81,14 @@ test('F11 a wish that waited for another one which was refused asks for itself',
 })
 
 test('F5 the service takes long while the token is still good: it serves after a second at most, and what comes behind it is kept', async (t) => {
-  const { server, check, loginAged, clock } = await startScenario(t)
+  const { server, check, heard, loginAged, clock } = await startScenario(t)
   const browser = await loginAged(ages.inWindow)
   const gate = server.hold()
   const before = browser.clone()
   await check(await browser.get('/token'), { status: 200, tokenRequests: 1 })
   await check(await browser.get('/token'), { status: 200 }, 'and the next one does not wait')
   gate.release()
+  await heard()
   await check(await before.get('/token'), { status: 200, cookie: 'set', told: ['refreshed'] }, 'the successor reaches the browser with a later response')
 
   clock.now += 10_800

@@ -27,6 +27,8 @@ export interface Scenario extends TestApp {
   readonly server: AuthorizationServer
   /** Checks an answer, what the token service and the app have seen since the last check, and that no secret got out. */
   check (answer: Answer, expected: Expected, message?: string): Promise<void>
+  /** Settles when the app was told of something since the last check. */
+  heard (): Promise<void>
   /** Settles when so many more requests are in the app than now, and wait for what they ask for. */
   entered (count: number): Promise<void>
   /** What these requests are answered: the gate is released once all of them are in the app. */
@@ -93,6 +95,10 @@ export async function startScenario (t: Test, { before, routes, ...options }: Te
     assertNoSecrets(t, server, [...app.log, ...(answer.status >= 400 ? [answer.text] : [])])
   }
 
+  async function heard (): Promise<void> {
+    while (told.length === 0) await new Promise(setImmediate)
+  }
+
   async function loginAged (age: number): Promise<Browser> {
     const browser = await app.login()
     app.clock.now += age
@@ -112,7 +118,7 @@ export async function startScenario (t: Test, { before, routes, ...options }: Te
     return await answers
   }
 
-  return { ...app, server, check, entered, atOnce, loginAged }
+  return { ...app, server, check, heard, entered, atOnce, loginAged }
 }
 
 /** What an answer does to the session cookie. */
