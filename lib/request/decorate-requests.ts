@@ -8,24 +8,19 @@ const kAccessor: unique symbol = Symbol('fastify-token-management.accessor')
 
 declare module 'fastify' {
   interface FastifyRequest {
-    [kAccessor]: Accessor | typeof noAccessor
+    [kAccessor]?: Accessor
   }
 }
 
-/** What a request has before its accessor: a function, since only those reach contexts that were there before the plugin. */
-function noAccessor (): void {}
-
-/** Gives every request of an instance its accessor. */
+/** Gives every request of an instance its accessor: by a hook, since no decorator with a value reaches contexts that were there before the plugin. */
 export function decorateRequests (fastify: FastifyInstance, providers: ReadonlyMap<string, Provider>): void {
-  fastify.decorateRequest(kAccessor, noAccessor)
   fastify.addHook('onRequest', (request, reply, done) => {
     request[kAccessor] = new Accessor(request, reply, providers)
     done()
   })
   // Most responses need nothing. For the others, Fastify answers what fails behind a promise, and not what fails in a callback after it.
   fastify.addHook('onSend', (request, _reply, payload, done) => {
-    const { [kAccessor]: accessor } = request
-    const settled = accessor instanceof Accessor ? accessor.beforeSend() : undefined
+    const settled = request[kAccessor]?.beforeSend()
     if (settled === undefined) done(null, payload)
     return settled?.then(() => payload)
   })
@@ -36,7 +31,7 @@ export function decorateRequests (fastify: FastifyInstance, providers: ReadonlyM
 /** The accessor of a request; the hooks of an app that want one run after the plugin's own. */
 export function accessorOf (request: FastifyRequest): Accessor {
   const { [kAccessor]: accessor } = request
-  if (!(accessor instanceof Accessor)) throw new Error('The tokens are asked for too early: register fastify-token-management before the hook that does')
+  if (accessor === undefined) throw new Error('The tokens are asked for too early: register fastify-token-management before the hook that does')
   return accessor
 }
 

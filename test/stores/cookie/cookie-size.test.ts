@@ -172,7 +172,7 @@ test('a session over the budget is refused with the size of each token, and with
   const { code, message } = answer.json()
   t.equal(code, 'FST_TOKEN_SESSION_TOO_LARGE')
   t.match(message, /would take \d{4,5} bytes of cookies, and session\.maxCookieBytes allows 8000\. It holds: access token 4500, refresh token 1500, id_token 900\./)
-  t.match(message, /register @fastify\/session, or app\.decorate\('tokenStore', store\)/)
+  t.match(message, /register @fastify\/session, or give tokenStore: redisTokenStore\(\{ redis \}\)/)
   t.notOk([tokens.access_token, tokens.refresh_token, tokens.id_token].some((token) => message.includes(token)))
   t.equal(answer.headers['set-cookie'], undefined)
 })
