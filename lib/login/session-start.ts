@@ -31,6 +31,8 @@ export async function startSession ({ provider, login }: SessionStartSettings, r
     await discard(provider, request, state, tokens)
     throw error
   })
+  // Before the app takes its time: the provider may end it meanwhile.
+  await provider.sharing.logins?.add(tokens)
   try {
     await asking(() => login.onLogin?.(request, reply, tokens, claims))
   } catch (error) {
@@ -38,7 +40,6 @@ export async function startSession ({ provider, login }: SessionStartSettings, r
     await endReplaced(provider, request, earlier, null)
     throw error
   }
-  await provider.sharing.logins?.add(tokens)
   await endReplaced(provider, request, earlier, tokens)
 }
 

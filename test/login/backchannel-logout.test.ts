@@ -154,6 +154,18 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
       t.strictSame(await statusesOf(last.browser), [200])
     })
 
+    t.test(`a logout that comes while the app is told of the login ends the session ${kept}`, async (t) => {
+      const { server, apps, logOut, over, ended } = await start(t, {
+        kept,
+        login: { ...login, onLogin: async (_request, _reply, { claims }) => { t.equal(await logOut({ sid: String(claims?.sid) }), 200) } }
+      })
+      const browser = new Browser(apps[0].origin)
+      t.equal((await logIn(browser)).status, 303)
+      await over(browser)
+      t.match(ended, [{ reason: 'backchannelLogout' }])
+      t.equal(server.families.length, 1)
+    })
+
     t.test(`while Redis is gone the provider is to try again, and once it is back the same token ends the session ${kept}`, async (t) => {
       const { logIn, server, post, over, redis, apps } = await start(t, { kept })
       const { browser, sid } = await logIn()
