@@ -12,7 +12,7 @@ import { type Answer, Browser } from '../support/browser.ts'
 import { disguises, dumpOf } from '../support/disguises.ts'
 import { freePort } from '../support/free-port.ts'
 import { callbackUri, logIn, startLogin } from '../support/login-flow.ts'
-import { startRealProvider } from '../support/real-provider.ts'
+import { type RealProvider, startRealProvider } from '../support/real-provider.ts'
 import { connect, startRedis, type TestRedis, whyNotRedis } from '../support/redis-server.ts'
 import { sessionKey, startApp, type TestApp } from '../support/start-app.ts'
 
@@ -390,27 +390,32 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
     t.match(await visitor.get('/token'), { status: 401 })
   })
 
-  t.test('ended by a real provider, with sid: the session of one browser, and not that of another', async (t) => {
-    const { apps, browsers, provider, over } = await startReal(t, true)
-    const [one, two] = browsers
-    await provider.logOut(one.atProvider)
-    await over(one.browser)
-    t.strictSame(await statusesOf(two.browser, two.browser.through(apps[1])), [200, 200])
-    const callback = await provider.authorize(await startLogin(one.browser), one.atProvider)
-    t.equal((await one.browser.get(callback)).status, 303)
-    t.strictSame(await statusesOf(one.browser, one.browser.through(apps[1])), [200, 200], 'and who logs in again is')
-  })
+  for (const kept of ['in cookies', 'on Redis'] as const) {
+    t.test(`ended by a real provider, with sid: the session of one browser ${kept}, and not that of another`, async (t) => {
+      const { apps, browsers, provider, over } = await startReal(t, kept, true)
+      const [one, two] = browsers
+      await provider.logOut(one.atProvider)
+      await over(one.browser)
+      t.strictSame(await statusesOf(two.browser, two.browser.through(apps[1])), [200, 200])
+      const callback = await provider.authorize(await startLogin(one.browser), one.atProvider)
+      t.equal((await one.browser.get(callback)).status, 303)
+      t.strictSame(await statusesOf(one.browser, one.browser.through(apps[1])), [200, 200], 'and who logs in again is')
+      t.strictSame(revocations(provider), kept === 'on Redis' ? [200, 200] : [], 'who has the tokens revokes them while the provider waits for the answer')
+    })
 
-  t.test('ended by a real provider, without sid: all sessions of the user', async (t) => {
-    const { browsers, provider, over } = await startReal(t, false)
-    const [one, two] = browsers
-    await provider.logOut(two.atProvider)
-    await over(one.browser)
-    await over(two.browser)
-  })
+    t.test(`ended by a real provider, without sid: all sessions of the user ${kept}`, async (t) => {
+      const { browsers, provider, over } = await startReal(t, kept, false)
+      const [one, two] = browsers
+      await provider.logOut(two.atProvider)
+      await over(one.browser)
+      await over(two.browser)
+    })
+  }
+
+  const revocations = ({ seen }: RealProvider) => seen.filter(({ for: what }) => what === '/token/revocation').map(({ status }) => status)
 
   /** Two apps on one Redis, of which the provider knows the second, and two browsers that are logged in at the first. */
-  async function startReal (t: Test, withSid: boolean) {
+  async function startReal (t: Test, kept: Kept, withSid: boolean) {
     const port = await freePort()
     const provider = await startRealProvider(t, {
       callbackUri,
@@ -430,6 +435,7 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
         clientSecret,
         session: { key: sessionKey },
         coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }),
+        ...kept === 'on Redis' && { tokenStore: redisTokenStore({ redis: client, timeout: 2 }) },
         login,
         logout: { backchannelLogoutPath: path }
       })
