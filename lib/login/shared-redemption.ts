@@ -1,6 +1,6 @@
 import { LoginFailed } from '../errors.ts'
 import { errorOf, RefreshFailure } from '../refresh/failure.ts'
-import { pack, unpack } from '../stores/cookie/pack.ts'
+import { ANY_SIZE, pack, unpack } from '../stores/cookie/pack.ts'
 import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { mayPass } from './redemptions.ts'
@@ -29,7 +29,7 @@ export async function redeemInTurn ({ shared, gracePeriod, requestTimeout, reque
   const code: Spendable = { id: `login ${state}`, generation: 0, secret: codeVerifier, arrived: 0, endsAt: clock() + TRANSACTION_SECONDS }
   const claim = await shared.claim(code)
   if (claim.status === 'succeeded') {
-    const tokens = unpack(claim.content.toString('base64url'))?.tokens
+    const tokens = unpack(claim.content.toString('base64url'), ANY_SIZE)?.tokens
     if (tokens !== undefined) return tokens
   }
   if (claim.status !== 'yours' && claim.status !== 'alone') throw new LoginFailed('this browser has finished it already')

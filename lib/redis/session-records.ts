@@ -1,4 +1,4 @@
-import { pack, unpack } from '../stores/cookie/pack.ts'
+import { ANY_SIZE, pack, unpack } from '../stores/cookie/pack.ts'
 import { SessionTimes, type TimedSession } from '../stores/session-times.ts'
 import { isRecord } from '../tokens/record.ts'
 import type { TokenStoreSettings } from '../tokens/token-store.ts'
@@ -98,7 +98,7 @@ export class SessionRecords {
 function sessionOf (content: Buffer): TimedSession | undefined {
   const end = content.indexOf(LINE_BREAK)
   const head: unknown = JSON.parse(content.toString('utf8', 0, end))
-  const tokens = unpack(content.toString('base64url', end + 1))?.tokens
+  const tokens = unpack(content.toString('base64url', end + 1), ANY_SIZE)?.tokens
   const { version, usedAt } = isRecord(head) ? head : {}
   return version === VERSION && typeof usedAt === 'number' && tokens !== undefined ? { usedAt, tokens } : undefined
 }

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { InvalidOptions } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
-import { pack, unpack } from '../stores/cookie/pack.ts'
+import { ANY_SIZE, pack, unpack } from '../stores/cookie/pack.ts'
 import type { ReplacedSessions } from '../stores/replaced-sessions.ts'
 import type { SharedCoordinator, Spendable } from '../tokens/shared-coordinator.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
@@ -129,7 +129,7 @@ export class Sharing {
   }
 
   async #newest ({ content, isNewest }: { readonly content: Buffer, readonly isNewest: boolean }): Promise<TokenSet> {
-    const tokens = unpack(content.toString('base64url'))?.tokens
+    const tokens = unpack(content.toString('base64url'), ANY_SIZE)?.tokens
     if (tokens === undefined) throw new RefreshFailure('spent')
     if (isNewest || !isRefreshable(tokens)) return tokens
     const next = await this.shared?.look(this.#spendable(tokens, 0))

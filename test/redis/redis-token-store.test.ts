@@ -10,6 +10,7 @@ import t, { type Test } from 'tap'
 import tokenManagement, { type TokenManagementOptions, type TokenResponse, type TokenStore } from '../../lib/index.ts'
 import { type RedisClient, redisRefreshCoordinator, redisTokenStore } from '../../lib/redis.ts'
 import { tokenStoreConformance } from '../../lib/testing.ts'
+import { faults } from '../support/authorization-server/faults.ts'
 import { Browser } from '../support/browser.ts'
 import { disguises, dumpOf } from '../support/disguises.ts'
 import { authorize, logIn, type LoginApp, type LoginAppOptions, startLogin, startLoginApp } from '../support/login-flow.ts'
@@ -419,6 +420,23 @@ t.test('an app on Redis', { skip, timeout: 120_000 }, async (t) => {
     t.equal((await records()).length, 1)
     t.equal((await again.through(there.origin).get('/token')).status, 200)
     t.equal(again.cookies.get('tokens'), here.browser.cookies.get('tokens'))
+  })
+
+  t.test('a session of any size is kept, read, and handed to who waits for it in another process', async (t) => {
+    const coordinated = () => ({ coordinator: redisRefreshCoordinator({ redis: client, timeout: 2 }) })
+    const here = await start(t, redis, coordinated())
+    const there = await start(t, redis, { issuer: here.server.issuer, ...coordinated() })
+    const large = (name: string) => `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify({ name, roles: Array.from({ length: 50_000 }, (_, number) => `role ${number}`) })).toString('base64url')}.x`
+    const browser = await here.save({ ...await here.server.issue(), access_token: large('first') })
+    t.equal((await browser.get('/token')).json.token, large('first'))
+    for (const { clock } of [here, there]) clock.now += 301
+    const gate = here.server.hold()
+    here.server.fault(faults.members({ access_token: large('second') }))
+    const answers = [here, there].map(({ origin }) => browser.through(origin).clone().get('/token'))
+    await gate.arrived()
+    gate.release()
+    for (const { json } of await Promise.all(answers)) t.equal(json.token, large('second'))
+    t.equal(here.server.refreshes, 1)
   })
 
   t.test('the chunks of a session that was in cookies go at the next login', async (t) => {

@@ -1,10 +1,14 @@
+import { constants } from 'node:buffer'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { isRecord } from '../../tokens/record.ts'
 import type { TokenSet } from '../../tokens/token-set.ts'
 import { dictionary } from './dictionary.ts'
 
-/** What is inflated is never larger, whatever it says: some ten times what fits into cookies. */
+/** What comes in cookies is never inflated to more, whatever it says: some ten times what fits into them. */
 const MAX_INFLATED_BYTES = 262_144
+
+/** For what is kept where there is room for more. */
+export const ANY_SIZE = constants.MAX_LENGTH
 
 /** Of inflating: most sessions are done with one, and a larger one costs more than the work. */
 const CHUNK_BYTES = 8192
@@ -42,12 +46,16 @@ export interface Unpacked {
   readonly size: number
 }
 
-/** Of its tokens, only those that somebody looks at are put together. `undefined` for whatever has not been packed by `pack`. */
-export function unpack (packed: string): Unpacked | undefined {
+/**
+ * Of its tokens, only those that somebody looks at are put together. `undefined` for whatever has not been packed by `pack`, or is larger.
+ *
+ * @param maxBytes - once it is inflated.
+ */
+export function unpack (packed: string, maxBytes = MAX_INFLATED_BYTES): Unpacked | undefined {
   try {
     const buffer = Buffer.from(packed, 'base64url')
     const end = HEAD_BYTES + buffer.readUInt32BE()
-    const json = inflateRawSync(buffer.subarray(HEAD_BYTES, end), { dictionary, maxOutputLength: MAX_INFLATED_BYTES, chunkSize: CHUNK_BYTES }).toString()
+    const json = inflateRawSync(buffer.subarray(HEAD_BYTES, end), { dictionary, maxOutputLength: maxBytes, chunkSize: CHUNK_BYTES }).toString()
     const content: unknown = JSON.parse(json)
     if (!isPacked(content)) return undefined
     return { tokens: tokensOf(content, buffer, end), size: Math.ceil((json.length + buffer.length - end) * 4 / 3) }
