@@ -33,7 +33,7 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
   const { provider, login, transactions, answerFailure, wantsDpop, home } = settings
   const { loginRequests, backchannelFor, coordinator } = provider
   const redemptions = new Redemptions<TokenSet>(settings.gracePeriod, provider.clock)
-  const inTurn = { ...settings, shared: provider.sharing.shared, clock: provider.clock, requests: login.userInfo ? 2 : 1 }
+  const inTurn = { ...settings, shared: provider.sharing.shared, clock: provider.clock, requests: 1 + Number(login.verifySignature) + Number(login.userInfo) }
 
   async function redeem (request: FastifyRequest, parameters: URLSearchParams, { state, codeVerifier, nonce, scope = login.scope, dpopKey }: Transaction): Promise<TokenSet> {
     if (wantsDpop && dpopKey === undefined) throw new LoginFailed('it was started without a DPoP key, before the option was set')

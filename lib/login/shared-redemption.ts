@@ -11,7 +11,7 @@ export interface SharedRedemptionSettings {
   /** Seconds. */
   readonly gracePeriod: number
   readonly requestTimeout: number
-  /** How many there are, one after the other. */
+  /** How many there are, one after the other; those for keys, which wait for no turn, are one. */
   readonly requests: number
   readonly clock: () => number
 }
