@@ -14,7 +14,8 @@ export interface Caller {
 /** What of a session is to be revoked, whichever process has refreshed it last: asked before the others are told of its end. */
 async function newestOf ({ coordinator, sharing }: Provider, tokens: TokenSet): Promise<TokenSet> {
   const known = coordinator.successorOf(tokens) ?? tokens
-  return await sharing.newestOf(known) ?? known
+  // What another release has packed, say, is no reason to end nothing.
+  return await sharing.newestOf(known).catch(() => undefined) ?? known
 }
 
 /** Revokes tokens, as well as that goes: a provider that does not is no reason to keep them. */

@@ -207,6 +207,16 @@ t.test('a logout in another process is known as soon as it is told, and one here
   t.equal(others.isClosed, true)
 })
 
+t.test('a logout ends the session, and revokes what it has, where nobody can read what another process has made of it', async (t) => {
+  const { login, others, server } = await startShared(t, { routes: (app) => { app.post('/revoke', async (request) => { await request.tokens.revoke(); return {} }) } })
+  const browser = await login()
+  others.standing = { status: 'succeeded', content: Buffer.from('of a later release'), isNewest: true }
+  t.equal((await browser.post('/revoke')).status, 200)
+  t.equal(others.ended.length, 1)
+  t.equal(browser.cookies.size, 0)
+  t.ok(server.revocations > 0)
+})
+
 t.test('a second login of the same person is told and heard: the session before is served for the grace period, and written no more', async (t) => {
   const { login, others, server, clock } = await startShared(t, {
     routes: (app) => { app.post('/again', async (request) => { await request.tokens.save(await server.issue()); return {} }) }
