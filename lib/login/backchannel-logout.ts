@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { hasCode, InvalidOptions } from '../errors.ts'
 import type { Provider } from '../provider.ts'
 import { ownRoute } from '../request/own-route.ts'
+import { BackchannelError } from '../token-service/backchannel.ts'
 import { BadLogoutToken } from '../token-service/logout-token.ts'
 import { endByProvider } from './provider-logout.ts'
 import { seenLogoutTokens } from './seen-logout-tokens.ts'
@@ -56,7 +57,9 @@ export async function backchannelLogout (fastify: FastifyInstance, { provider, p
         request.log.info({ err: error }, 'A logout token was refused')
         return refuse(reply, error)
       }
-      request.log.error({ err: error }, 'The provider has ended sessions, and they could not be ended here: it is asked to try again')
+      // Anybody may have sent it.
+      if (error instanceof BackchannelError) request.log.warn({ err: error }, 'A logout token could not be checked: if it was the provider who sent it, it is to try again')
+      else request.log.error({ err: error }, 'The provider has ended sessions, and they could not be ended here: it is asked to try again')
       return reply.code(503).headers({ 'cache-control': 'no-store', 'retry-after': String(RETRY_AFTER) }).send({ error: 'temporarily_unavailable' })
     }
   })

@@ -284,11 +284,13 @@ t.test('back-channel logout', { skip: whyNotRedis(), timeout: 120_000 }, async (
   })
 
   t.test('anybody may post tokens of keys that nobody knows: the provider is asked for its keys once in a while', async (t) => {
-    const { server, post } = await start(t)
+    const { server, post, apps } = await start(t)
     const statuses = []
     for (let count = 0; count < 10; count++) statuses.push((await post(await logoutToken(server, { claims: { sub: 'alice' }, forge: forgeries.byUnknownKey }))).status)
     t.strictSame(statuses, [400, ...Array.from({ length: 9 }, () => 503)])
     t.equal(server.requestsTo('jwks').length, 2)
+    t.strictSame(apps[1].log.filter((line) => line.includes('"level":50')), [], 'and nobody is told that it was the provider')
+    t.ok(await apps[1].logged(/A logout token could not be checked/))
   })
 
   t.test('a login while Redis is gone succeeds, and is found once it is back', async (t) => {
