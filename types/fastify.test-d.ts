@@ -144,6 +144,7 @@ export async function isAskedFor (app: FastifyInstance): Promise<void> {
   const session = await app.tokenSessions.get('session', { provider: 'github' })
   exactly<TokenSession | null>()(session, true)
   exactly<string | undefined>()(await session?.accessToken({ resource: 'https://api.example.com', forceRenewal: true }), true)
+  exactly<string | undefined>()(await session?.dpopProof({ htm: 'GET', htu: 'https://api.example.com', resource: 'https://api.example.com' }), true)
   exactly<TokenClaims | null | undefined>()(await session?.claims(), true)
   exactly<TokenSession[]>()(await app.tokenSessions.list({ sub: 'alice' }), true)
   for (const query of [{ sub: 'alice' }, { sid: 'x' }, { sessionId: 'x' }]) exactly<number>()(await app.tokenSessions.end(query), true)

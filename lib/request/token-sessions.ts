@@ -6,7 +6,7 @@ import type { SessionQuery } from '../tokens/session-query.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { endSessions, findSessions, sessionWithoutRequest } from './end-sessions.ts'
 import type { SessionTokens } from './session-tokens.ts'
-import type { AccessTokenParameters } from './tokens.ts'
+import type { AccessTokenParameters, DpopProofParameters } from './tokens.ts'
 
 /** Of which registration. */
 export interface TokenSessionsParameters {
@@ -25,6 +25,8 @@ export interface TokenSession {
    * @throws what that throws; FST_TOKEN_UNAUTHENTICATED once the session has ended.
    */
   accessToken (parameters?: Omit<AccessTokenParameters, 'provider' | 'context'>): Promise<string>
+  /** With DPoP, the proof to send along with the access token, as `request.tokens.dpopProof()` makes it. The same errors. */
+  dpopProof (parameters: Omit<DpopProofParameters, 'provider' | 'context'>): Promise<string>
   /** Whose session it is, as `request.tokens.claims()` says it; `null` once it has ended. */
   claims (): Promise<TokenClaims | null>
   /** Ends it, as `app.tokenSessions.end()` does. */
@@ -87,6 +89,7 @@ function tokenSession (server: FastifyInstance, provider: Provider, { sessionId,
       const token = exchange === undefined ? (await session().current(request)).token : await session().exchanged(exchange, request)
       return token.accessToken
     },
+    dpopProof: async ({ htm, htu, accessToken, nonce, ...request }) => await session().dpopProof({ htm, htu, nonce, ...(accessToken !== undefined && { accessToken }) }, request),
     claims: async () => await session().claims(),
     async end () { await endSessions(provider, server, { sessionId }) }
   }

@@ -90,6 +90,22 @@ t.test('sessions of one process', { skip }, async (t) => {
     t.not(exchanged, await session?.accessToken())
   })
 
+  t.test('a job proves with DPoP that it holds the key of the session', async (t) => {
+    const { app, server, clock, enter } = await start(t, redis, { server: { dpop: true }, dpop: true })
+    const { sessionId } = await enter()
+    const session = await app.tokenSessions.get(sessionId)
+    clock.now += 301
+    server.settings.now = () => clock.now * 1000
+    const accessToken = await session?.accessToken() ?? ''
+    const call = async (dpop = '') => (await fetch(`${server.issuer}/userinfo`, { headers: { authorization: `DPoP ${accessToken}`, dpop } })).status
+    const htu = `${server.issuer}/userinfo`
+    t.equal(await call(await session?.dpopProof({ htm: 'GET', htu, accessToken })), 200)
+    t.equal(await call(await session?.dpopProof({ htm: 'GET', htu })), 200)
+    t.equal(await call(await session?.dpopProof({ htm: 'POST', htu })), 401)
+    await session?.end()
+    await t.rejects(async () => await session?.dpopProof({ htm: 'GET', htu }), { code: 'FST_TOKEN_UNAUTHENTICATED' })
+  })
+
   t.test('a session that nobody has, that has ended, or that is another registration\'s is null; a provider that is none is an error', async (t) => {
     const { app, enter } = await start(t, redis)
     const { browser, sessionId } = await enter()
