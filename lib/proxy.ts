@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { csrfCheckIn } from './bff/csrf.ts'
 import { handshakeHeaders } from './bff/handshake.ts'
 import { ProxiedCall } from './bff/proxied-call.ts'
-import { isUnambiguous } from './bff/proxied-path.ts'
+import { hasOneMethod, isUnambiguous } from './bff/proxied-path.ts'
 import { checkProxyOptions, type TokenProxyOptions } from './bff/proxy-options.ts'
 import { registryOf } from './provider.ts'
 import { apiTokenOf } from './request/user-token.ts'
@@ -35,7 +35,7 @@ export async function tokenProxy (fastify: FastifyInstance, options: TokenProxyO
   fastify.removeAllContentTypeParsers()
   fastify.addHook('onRequest', async (request, reply) => {
     const isHandshake = request.headers.upgrade !== undefined
-    if (!isUnambiguous(request.url, allow !== undefined) || (isHandshake && !websocket)) return reply.callNotFound()
+    if (!isUnambiguous(request.url, allow !== undefined) || (allow !== undefined && !hasOneMethod(request)) || (isHandshake && !websocket)) return reply.callNotFound()
     if (csrf) checkCsrf(request)
     const token = await apiTokenOf(request, api)
     request.setDecorator(kCall, new ProxiedCall(settings, token, isHandshake ? await handshakeHeaders(request, api, token, places) : undefined))
@@ -47,7 +47,7 @@ export async function tokenProxy (fastify: FastifyInstance, options: TokenProxyO
     await fastify.register(httpProxy, {
       ...route,
       upstream: api.origin,
-      rewritePrefix,
+      rewritePrefix: prefix === fastify.prefix ? rewritePrefix : `${rewritePrefix}/`,
       config: { tokens: false },
       websocket,
       wsClientOptions,

@@ -1,16 +1,27 @@
 import { EventEmitter } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /**
  * Tells undici when the browser goes away before its answer: as a signal that has one listener, since those of AbortSignal and of a
  * whole EventEmitter cost a request more than its token does.
  */
 export class Departure extends EventEmitter {
+  #isGone: boolean
   #listener: (() => void) | undefined
 
-  constructor (response: Pick<ServerResponse, 'on' | 'writableFinished'>) {
+  constructor ({ raw: request }: FastifyRequest, { raw: response }: FastifyReply) {
     super()
-    response.on('close', () => { if (!response.writableFinished) this.#listener?.() })
+    this.#isGone = response.destroyed || request.aborted
+    // Over HTTP/2 what was cut off is finished, too.
+    response.on('close', () => {
+      if (response.writableEnded) return
+      this.#isGone = true
+      this.#listener?.()
+    })
+  }
+
+  get isGone (): boolean {
+    return this.#isGone
   }
 
   override once (_event: string, listener: () => void): this {

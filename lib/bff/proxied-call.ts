@@ -47,8 +47,9 @@ export class ProxiedCall {
     const { api, places, setCookie } = this.#settings
     const { method, body, url, raw } = request
     const query = url.indexOf('?')
+    const browser = new Departure(request, reply)
     try {
-      const answer = await this.#answer(reply, {
+      const answer = await this.#answer(browser, {
         origin: api.origin,
         path: query === -1 ? path : path + url.slice(query),
         method,
@@ -56,22 +57,24 @@ export class ProxiedCall {
         body: body instanceof Readable ? body : null
       })
       const payload = isSmall(method, answer) ? await answer.body.bytes() : answer.body
-      reply.code(answer.statusCode).headers(towardsBrowser(answer.headers, places, setCookie))
+      reply.code(answer.statusCode).headers(towardsBrowser(answer.headers, { places, url, passesCookies: setCookie, isPersonal: this.#token !== null }))
       // What is left of a body would be taken for the next request.
       if (!raw.complete && raw.httpVersionMajor === 1) reply.header('connection', 'close')
       return reply.send(payload)
     } catch (error) {
-      throw failureOf(api, error)
+      if (!browser.isGone) throw failureOf(api, error)
+      request.log.debug({ err: error }, 'The browser was gone before the API had answered')
+      return reply.hijack()
     }
   }
 
   /** What the API answers; the request is sent again where that helps, and given up when the browser goes away. */
-  async #answer ({ raw }: FastifyReply, options: Dispatcher.RequestOptions<null>): Promise<Dispatcher.ResponseData<null>> {
+  async #answer (browser: Departure, options: Dispatcher.RequestOptions<null>): Promise<Dispatcher.ResponseData<null>> {
     const { api } = this.#settings
-    const attempts = new Attempts(api, { ...options, signal: new Departure(raw) }, this.#token)
+    const attempts = new Attempts(api, { ...options, signal: browser }, this.#token)
     for (;;) {
       const next = await attempts.next()
-      if (raw.destroyed) throw new Error('The browser is gone')
+      if (browser.isGone) throw new Error('The browser is gone')
       const answer = await api.dispatcher.request(next)
       const prepare = attempts.after(answer)
       if (prepare === undefined) return answer

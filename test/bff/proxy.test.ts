@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
+import { connect as connectHttp2, constants } from 'node:http2'
 import { connect } from 'node:net'
 import { Readable } from 'node:stream'
+import { json } from 'node:stream/consumers'
 import Fastify, { type FastifyReply } from 'fastify'
 import { test, type Test } from 'tap'
 import { Agent, WebSocket } from 'undici'
@@ -71,7 +73,8 @@ test('R45 nothing that is between the browser and this app goes on: no cookie, n
   const { api, login } = await startProxyApp(t)
   const browser = await login()
   browser.cookies.set('theme', 'dark')
-  const own = { Authorization: 'Bearer of-the-page', dpop: 'x', 'proxy-authorization': 'x', forwarded: 'for=1.2.3.4', 'x-forwarded-for': '1.2.3.4', 'x-forwarded-host': 'evil', 'x-real-ip': '1.2.3.4', te: 'trailers', 'x-trace': '1' }
+  const elsewhere = { 'x-forwarded-user': 'admin', 'X-Forwarded-Prefix': '/admin', 'x-forwarded-uri': '/admin', 'x-original-url': '/admin', 'x-rewrite-url': '/admin' }
+  const own = { Authorization: 'Bearer of-the-page', dpop: 'x', 'proxy-authorization': 'x', forwarded: 'for=1.2.3.4', 'x-forwarded-for': '1.2.3.4', 'x-forwarded-host': 'evil', 'x-real-ip': '1.2.3.4', te: 'trailers', 'x-trace': '1', ...elsewhere }
   t.match(await get(browser, '/api/orders/7', own), { status: 200, json: { sub: 'alice' } })
   const { headers } = api.requests[0] ?? {}
   t.strictSame(Object.keys(headers ?? {}).sort(), ['accept', 'authorization', 'connection', ...headers?.dpop ? ['dpop'] : [], 'host', 'sec-fetch-site', 'x-csrf', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-trace'])
@@ -81,12 +84,12 @@ test('R45 nothing that is between the browser and this app goes on: no cookie, n
 
 test('what the API says of its connection, its cookies and nonces does not reach the browser; the rest does', async (t) => {
   const routes: ApiOptions['routes'] = (app) => {
-    app.get('/set', (_request, reply) => reply.code(201).headers({ 'set-cookie': ['a=1', 'b=2'], 'dpop-nonce': 'x', 'clear-site-data': '"cookies"', 'x-total': '3', etag: '"1"', 'content-type': 'text/csv' }).send('a,b'))
+    app.get('/set', (_request, reply) => reply.code(201).headers({ 'set-cookie': ['a=1', 'b=2'], 'dpop-nonce': 'x', 'clear-site-data': '"cookies"', 'x-total': '3', etag: '"1"', 'content-type': 'text/csv', connection: 'keep-alive, X-Hop', 'x-hop': '1', upgrade: 'h2c', trailer: 'x-sum', 'alt-svc': 'h3=":443"' }).send(Readable.from(['a,b'])))
   }
   const { login } = await startProxyApp(t, { api: { routes } })
   const answer = await get(await login(), '/api/orders/set')
   t.match(answer, { status: 201, text: 'a,b', setCookies: [] })
-  t.strictSame(['dpop-nonce', 'clear-site-data', 'x-total', 'etag', 'content-type'].map((name) => answer.headers.get(name)), [null, null, '3', '"1"', 'text/csv'])
+  t.strictSame(['dpop-nonce', 'clear-site-data', 'x-hop', 'upgrade', 'trailer', 'alt-svc', 'x-total', 'etag', 'content-type'].map((name) => answer.headers.get(name)), [null, null, null, null, null, null, '3', '"1"', 'text/csv'])
 
   const passing = await startProxyApp(t, { api: { routes }, proxy: { setCookie: true } })
   const browser = await passing.login()
@@ -261,8 +264,9 @@ test('R45 of an allow-list nothing else has a route, whatever the method or the 
   const before = api.requests.length
   t.match(await send(browser, 'DELETE', '/api/orders/orders/7'), { status: 404 })
   t.match(await send(browser, 'POST', '/api/orders/orders/7', 'x'), { status: 404 })
+  for (const name of ['X-HTTP-Method-Override', 'x-http-method', 'x-method-override']) t.match(await get(browser, '/api/orders/orders/7', { [name]: 'DELETE' }), { status: 404 }, 'what the API may take for the method is looked at, too')
   for (const path of ['', '/', '/orders', '/orders/7/admin', '/admin', '/orders/7%2Fadmin', '/orders/7%2fadmin', '/orders/7;/../admin', '/orders/7;a', '/orders/%2e%2e', '/files/../admin', '/files/..%2Fadmin', '/files/%2e%2e/admin',
-    '/files/.%2e/admin', '/files/%252e%252e%252fadmin', '/files/..%5Cadmin', '/files/..\\admin', '/files//admin', '//files/a', '/files/./admin', '/files/a%00', '/files/a%0A', '/files/%', '/files/%ff']) {
+    '/files/.%2e/admin', '/files/%252e%252e%252fadmin', '/files/%25%32%65%25%32%65/admin', '/files/%25%32fadmin', '/files/..%5Cadmin', '/files/..\\admin', '/files//admin', '//files/a', '/files/./admin', '/files/a%00', '/files/a%0A', '/files/%', '/files/%ff']) {
     const status = (await raw(browser, `/api/orders${path}`)).split(' ')[1]
     t.ok(status === '404' || status === '400', `${path}: ${status}`)
   }
@@ -283,7 +287,7 @@ test('R45 no path leads out of the part of the API that the proxy is for', async
   const { api, login } = await startProxyApp(t, { proxy: { rewritePrefix: '/v1/orders' } })
   const browser = await login()
   t.match(await get(browser, '/api/orders/a%2Fb'), { status: 200, json: { url: '/v1/orders/a%2Fb' } })
-  for (const path of ['/../admin', '/%2e%2e/admin', '/a/../../admin', '/..%2Fadmin', '/a%2F..%2F..%2Fadmin', '/..%5Cadmin', '/..\\admin', '/%252e%252e/admin', '//evil.example.com/', '/\\evil.example.com', '/x#/../admin', '/.', '/a/..', '/%2e']) {
+  for (const path of ['/../admin', '/%2e%2e/admin', '/a/../../admin', '/..%2Fadmin', '/a%2F..%2F..%2Fadmin', '/..%5Cadmin', '/..\\admin', '/%252e%252e/admin', '/%25%32%65%252%65/admin', '//evil.example.com/', '/\\evil.example.com', '/x#/../admin', '/.', '/a/..', '/%2e']) {
     const status = (await raw(browser, `/api/orders${path}`)).split(' ')[1]
     t.ok(status === '404' || status === '400', `${path}: ${status}`)
   }
@@ -315,6 +319,31 @@ test('a redirect of the API to itself leads through the proxy, and any other is 
     const { status, headers } = await get(browser, '/api/orders/7')
     t.strictSame([status, headers.get('location')], [303, seen])
   }
+})
+
+for (const [prefix, path, seen] of [['/api/orders/', '/api/orders/7', '/api/orders/8'], ['/', '/7', '/8'], ['', '/7', '/8'], ['/api/:tenant/orders', '/api/a%20b/orders/7', '/api/a%20b/orders/8']] as const) {
+  test(`the prefix ${prefix || 'left out'} stands for what the API's paths begin with, in redirects, too`, async (t) => {
+    const { api, login } = await startProxyApp(t, { proxy: { prefix, rewritePrefix: '/v1' } })
+    const browser = await login()
+    t.match(await get(browser, `${path}?a=/b`), { status: 200, json: { url: '/v1/7?a=/b' } })
+    api.next((_request, reply) => reply.code(303).header('location', '/v1/8').send())
+    t.equal((await get(browser, `${path}?a=/b`)).headers.get('location'), seen)
+  })
+}
+
+test('what came for a token is for nobody else: shared caches are told so where the API, which had an Authorization, did not have to say it', async (t) => {
+  const { api, login, origin } = await startProxyApp(t, { apiOptions: { token: 'user-or-none' }, api: { anonymous: true } })
+  const browser = await login()
+  const of = async (client: Browser, headers: Record<string, string | string[]>) => {
+    api.next((_request, reply) => reply.headers(headers).send({}))
+    const answer = await get(client, '/api/orders/7')
+    return [answer.headers.get('cache-control'), answer.headers.get('vary')]
+  }
+  t.strictSame(await of(browser, {}), ['private', null])
+  t.strictSame(await of(browser, { 'cache-control': 'max-age=60', vary: 'Accept' }), ['max-age=60, private', 'Accept'])
+  t.strictSame(await of(browser, { 'cache-control': ['max-age=60', 'no-cache'], vary: ['Accept', 'authorization'] }), ['max-age=60, no-cache, private', 'Accept, authorization, Cookie'])
+  for (const said of ['public, max-age=60', 's-maxage=60', 'must-revalidate', 'No-Store', 'max-age=60, Private']) t.strictSame(await of(browser, { 'cache-control': said }), [said, null], said)
+  t.strictSame(await of(new Browser(origin), { 'cache-control': 'max-age=60', vary: 'Authorization' }), ['max-age=60', 'Authorization'])
 })
 
 const HUNDRED_MB = 100 * 1024 * 1024
@@ -367,10 +396,12 @@ test('100 MB go through in both directions without being held in memory', async 
   t.ok(upload.peak - between < 50 * 1024 * 1024, `up: ${upload.peak} of ${between}`)
 })
 
+const overHttp2 = { http2: true, forceCloseConnections: true }
+
 test('a browser that goes away frees the API: while it waits, while it downloads, and while it uploads', async (t) => {
   const replies: FastifyReply[] = []
   let arrived: () => void = () => {}
-  const { login } = await startProxyApp(t, {
+  const { login, log, logged } = await startProxyApp(t, {
     api: {
       routes: (app) => {
         app.removeAllContentTypeParsers()
@@ -403,6 +434,24 @@ test('a browser that goes away frees the API: while it waits, while it downloads
     await closed
     t.pass(`it ${kind}`)
   }
+  await logged(/was gone before/)
+  t.notMatch(log.join(''), /"level":50/, 'and that is nobody\'s failure')
+})
+
+test('over HTTP/2 requests go on, too, and a browser that goes away frees the API', async (t) => {
+  const { api, origin } = await startProxyApp(t, { fastify: { ...overHttp2 }, apiOptions: { token: 'none' }, api: { anonymous: true } })
+  const client = connectHttp2(origin)
+  t.teardown(() => { client.destroy() })
+  const sent = client.request({ ...page, ':method': 'POST', ':path': '/api/orders/7', 'content-type': 'text/plain' })
+  sent.end('text')
+  t.match((await once(sent, 'response'))[0], { ':status': 200 })
+  t.match(await json(sent), { method: 'POST', url: '/7', body: 'text' })
+  const reached = new Promise<FastifyReply['raw']>((resolve) => { api.next((_request, { raw }) => { resolve(raw); return new Promise(() => {}) }) })
+  const waiting = client.request({ ...page, ':path': '/api/orders/7' }).on('error', () => {})
+  const closed = once(await reached, 'close')
+  waiting.close(constants.NGHTTP2_CANCEL)
+  await closed
+  t.equal(api.requests.length, 2)
 })
 
 test('events come as they are sent (SSE), to an EventSource, which sets no header', async (t) => {
