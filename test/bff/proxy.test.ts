@@ -10,7 +10,7 @@ import Fastify, { type FastifyReply } from 'fastify'
 import { test, type Test } from 'tap'
 import { Agent, WebSocket } from 'undici'
 import { WebSocketServer } from 'ws'
-import tokenManagement, { type TokenManagementOptions } from '../../lib/index.ts'
+import tokenManagement, { type TokenManagementOptions, type UnauthenticatedError } from '../../lib/index.ts'
 import tokenProxy, { type TokenProxyOptions } from '../../lib/proxy.ts'
 import { type ApiOptions, startApi, type TestApi, tokenOf } from '../support/api.ts'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
@@ -173,6 +173,23 @@ test('without a token to be had nothing goes out: 401, 503, or what the token se
   t.match(await get(second, '/api/orders/7'), { status: 401, json: { code: 'FST_TOKEN_LOGIN_REQUIRED' } })
   t.equal(api.requests.length, 0)
   assertNoSecrets(t, server, log)
+})
+
+test('a 401 that is not the API\'s goes to the error handler of the app, and says where to log in: before anything goes out, and where the renewal finds that the session is over', async (t) => {
+  const { api, login, server, origin } = await startProxyApp(t, {
+    server: { redirectUris: [callbackUri] },
+    login: { callbackUri, scope: ['openid'] },
+    before: (app) => {
+      app.setErrorHandler<UnauthenticatedError>((error, _request, reply) => error.loginPath === undefined ? reply.send(error) : reply.startLogin({ provider: error.provider }))
+    }
+  })
+  const fetched = { 'sec-fetch-mode': 'cors' }
+  t.match(await get(new Browser(origin), '/api/orders/7', fetched), { status: 401, json: { code: 'FST_TOKEN_UNAUTHENTICATED', loginPath: '/auth/login' } })
+  const browser = await login()
+  server.fault(faults.oauthError('invalid_grant'), Infinity)
+  api.next((_request, reply) => reply.code(401).send({}))
+  t.match(await send(browser, 'POST', '/api/orders', 'x', fetched), { status: 401, json: { loginPath: '/auth/login' } })
+  t.equal(api.requests.length, 1)
 })
 
 test('a rejected token that cannot be renewed is said as that', async (t) => {
