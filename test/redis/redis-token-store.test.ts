@@ -255,6 +255,23 @@ t.test('an app on Redis', { skip, timeout: 120_000 }, async (t) => {
     t.equal((await browser.get('/token')).status, 401)
   })
 
+  t.test('a page is told when its session ends: by its last use, which a request that counts as use pushes back at once', async (t) => {
+    const { browser, clock } = await start(t, redis, { session: { key: sessionKey, inactivityDuration: 1000 }, bff: { session: true } })
+    clock.now = Math.floor(clock.now)
+    await logIn(browser)
+    const left = async (query = '') => (await browser.get(`/auth/session${query}`, { 'x-csrf': '1' })).json.expiresIn
+    t.equal(await left(), 1000)
+    clock.now += 400
+    t.equal(await left(), 600, 'it is written only once in half of that time')
+    clock.now += 200
+    t.equal(await left('?slide=false'), 400)
+    t.equal(await left(), 1000)
+    t.equal(await left('?slide=false'), 1000)
+    clock.now += 301
+    t.equal((await browser.get('/token')).status, 200)
+    t.equal(await left('?slide=false'), 1000, 'a refresh is a use')
+  })
+
   t.test('a login gets an id that nobody has seen before, and what was there is gone (session fixation)', async (t) => {
     const { browser } = await start(t, redis)
     const chosen = 'A'.repeat(43)
