@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import ky from 'ky'
 import createClient from 'openapi-fetch'
 import { test, type Test } from 'tap'
-import { Agent, FormData as UndiciFormData, interceptors } from 'undici'
+import { Agent, FormData as UndiciFormData, interceptors, Request as UndiciRequest } from 'undici'
 import tokenManagement, { type ApiClient, type TokenManagementOptions } from '../../lib/index.ts'
 import { type ApiOptions, startApi, type TestApi, tokenOf } from '../support/api.ts'
 import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
@@ -276,6 +276,25 @@ test('the token goes to its origin only: whatever is elsewhere is refused, and n
   t.equal(other.requests.length, 0)
   t.equal(api.requests.length, 0)
   assertNoSecrets(t, server, log)
+})
+
+test('a Request of another fetch is refused: it would be taken for a path', async (t) => {
+  const { api, outcome, login } = await startApiApp(t)
+  const browser = await login()
+  for (const request of [new UndiciRequest(`${api.origin}/orders`), { url: `${api.origin}/orders` }, 7, undefined]) {
+    t.match(await outcome(browser, async ({ fetch }) => await Reflect.apply(fetch, undefined, [request])), { code: 'FST_TOKEN_INVALID_PARAMETERS', message: /globalThis\.Request/ })
+  }
+  t.equal(api.requests.length, 0)
+})
+
+test('a cache below the token gives nobody the answers of somebody else', async (t) => {
+  const dispatcher = new Agent().compose(interceptors.cache())
+  t.teardown(() => dispatcher.destroy())
+  const { api, call, login } = await startApiApp(t, { apiOptions: { dispatcher }, api: { routes: (app) => { app.get<{ Params: { who: string } }>('/kept/:who', ({ params: { who } }, reply) => reply.header('cache-control', `${who}max-age=60`).send({})) } } })
+  for (const browser of [await login(), await login()]) {
+    for (const path of ['/kept/', '/kept/public,']) await call(browser, async ({ fetch }) => await fetch(path))
+  }
+  t.strictSame(api.requests.map(({ url }) => url), ['/kept/', '/kept/public,', '/kept/'], 'unless the API says that it is for all')
 })
 
 for (const status of [301, 302, 303, 307, 308]) {
