@@ -9,6 +9,8 @@ const KEPT_BACK = new Set(['cookie', 'authorization', 'dpop', 'proxy-authorizati
 /** Of an answer, what is about the connection to the API, or its dealings with this app. */
 const KEPT_HERE = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'trailer', 'upgrade', 'alt-svc', 'proxy-authenticate', 'dpop-nonce', 'clear-site-data'])
 
+const NOTHING: readonly string[] = []
+
 /** What lets a shared cache keep the answer to a request with `Authorization` (RFC 9111 §3.5), or forbids it by itself. */
 const SAYS_FOR_WHOM = /\b(?:public|s-maxage|must-revalidate|private|no-store)\b/i
 
@@ -60,8 +62,8 @@ export function towardsBrowser (headers: IncomingHttpHeaders, { places, url, pas
 }
 
 /** RFC 9110 §7.6.1: what the sender lists in `Connection` is between the two of us. */
-function namedIn (connection: string | undefined): string[] {
-  return connection === undefined || connection === 'keep-alive' ? [] : connection.toLowerCase().split(',').map((name) => name.trim())
+function namedIn (connection: string | undefined): readonly string[] {
+  return connection === undefined || connection === 'keep-alive' ? NOTHING : connection.toLowerCase().split(',').map((name) => name.trim())
 }
 
 /** A redirect within the API leads to the same place through the proxy; any other is left as it is. */
@@ -83,13 +85,13 @@ function prefixIn (url: string, prefix: string): string {
  */
 function forNobodyElse (headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const { 'cache-control': cache, vary } = headers
-  const said = listOf(cache)
-  if (!SAYS_FOR_WHOM.test(said)) headers['cache-control'] = said === '' ? 'private' : `${said}, private`
+  if (cache === undefined) headers['cache-control'] = 'private'
+  else if (!SAYS_FOR_WHOM.test(listOf(cache))) headers['cache-control'] = `${listOf(cache)}, private`
   if (vary !== undefined && /\bauthorization\b/i.test(listOf(vary))) headers.vary = `${listOf(vary)}, Cookie`
   return headers
 }
 
 /** One header, however often it was sent. */
-function listOf (value: string | string[] = ''): string {
+function listOf (value: string | string[]): string {
   return [value].flat().join(', ')
 }
