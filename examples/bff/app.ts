@@ -1,23 +1,26 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import tokenManagement, { type TokenSet } from 'fastify-token-management'
+import { tokenProxy } from 'fastify-token-management/proxy'
 import { redisRefreshCoordinator } from 'fastify-token-management/redis'
 import { Redis } from 'ioredis'
-import { decodeJwt } from 'jose'
+import { type ByHandOptions, refreshByHand } from './by-hand.ts'
+import { failurePages } from './failure-pages.ts'
+import type { Client } from './identity-provider.ts'
 import { type Entry, liveList } from './live-list.ts'
 import { page } from './page.ts'
+import { session } from './session.ts'
+import { switches } from './switches.ts'
 
 export interface AppOptions {
   /** Where the browser finds it. */
   address: string
   issuer: string
-  clientId: string
-  clientSecret: string
-  callbackUri: string
-  postLogoutRedirectUri: string
   /** The address of the API that it calls for the user. */
   api: string
+  client: Client
   /** Seals the session: 32 bytes in base64, the same in all processes. An app that keeps its sessions over a restart takes it from its configuration. */
   sessionKey: string
+  byHand: Pick<ByHandOptions, 'client' | 'sessionKey'>
 }
 
 /** One of several processes of the app. */
@@ -32,7 +35,7 @@ export interface Member {
 
 /** The backend for frontend: the browser holds a sealed cookie, the tokens stay on this side. */
 export async function bff (options: AppOptions, member?: Member): Promise<FastifyInstance> {
-  const { address, issuer, clientId, clientSecret, callbackUri, postLogoutRedirectUri, api, sessionKey } = options
+  const { address, issuer, api, client: { id, secret, callbackUri, postLogoutRedirectUri }, sessionKey, byHand } = options
   const app = fastify({ logger: { level: 'warn' } })
   const list = liveList()
   app.addHook('preClose', async () => list.end())
@@ -46,60 +49,57 @@ export async function bff (options: AppOptions, member?: Member): Promise<Fastif
     else member.tell(sessionId, { ...entry, process: member.number })
   }
 
-  // The session's cookie belongs to one host name; who typed `localhost` is brought there.
   app.addHook('onRequest', async (request, reply) => {
+    // The session's cookie belongs to one host name; who typed `localhost` is brought there.
     if (request.host !== new URL(address).host) return reply.redirect(address + request.url)
+    if (member !== undefined) reply.header('x-process', String(member.number))
   })
+  failurePages(app)
 
+  const cookie = { path: '/', sameSite: 'lax', secure: address.startsWith('https:') } as const
   await app.register(tokenManagement, {
     issuer,
-    clientId,
-    clientSecret,
-    session: { key: sessionKey },
+    clientId: id,
+    clientSecret: secret,
+    dpop: true,
+    session: { key: sessionKey, cookieName: 'tokens', cookie },
     ...(redis && { coordinator: redisRefreshCoordinator({ redis }) }),
     login: {
       callbackUri,
       scope: ['openid', 'profile', 'offline_access', 'orders'],
-      onLogin: (_request, _reply, tokens) => note(tokens.sessionId, { what: 'login' })
+      onLogin: (_request, _reply, tokens) => note(tokens.sessionId, { by: 'plugin', what: 'login', token: lifeOf(tokens) })
     },
     logout: { postLogoutRedirectUri },
+    bff: { session: { anonymous: 'null' } },
+    apis: {
+      orders: { origin: api, token: 'user' },
+      identityProvider: { origin: issuer, token: 'none' }
+    },
     onRefreshed: ({ tokens, durationSeconds, requests }) => {
-      note(tokens.sessionId, { what: 'refreshed', milliseconds: durationSeconds * 1000, requests })
+      note(tokens.sessionId, { by: 'plugin', what: 'refreshed', milliseconds: durationSeconds * 1000, requests, token: lifeOf(tokens) })
     },
     onRefreshFailed: ({ sessionId, failure, durationSeconds, requests }) => {
-      note(sessionId, { what: 'refreshFailed', milliseconds: durationSeconds * 1000, requests, reason: failure })
+      note(sessionId, { by: 'plugin', what: 'refreshFailed', milliseconds: durationSeconds * 1000, requests, reason: failure })
     },
-    onSessionEnded: ({ sessionId, reason }) => note(sessionId, { what: 'sessionEnded', reason })
+    onSessionEnded: ({ sessionId, reason }) => note(sessionId, { by: 'plugin', what: 'sessionEnded', reason })
   })
+
+  // The page's calls go through here: with the token, and only these.
+  await app.register(tokenProxy, { prefix: '/api', api: 'orders', allow: [{ path: '/orders', methods: ['GET'] }] })
 
   await app.register(page, { issuer })
+  await app.register(session, { list, cookie: { name: 'tokens', httpOnly: true, ...cookie } })
+  await app.register(switches)
+  await app.register(refreshByHand, { ...byHand, issuer, api, note })
 
-  app.get('/me', async (request) => {
-    const tokens = await request.tokens.get()
-    if (tokens === null) return { user: null }
-    const { name } = tokens.idToken === undefined ? { name: 'somebody' } : decodeJwt<{ name: string }>(tokens.idToken)
-    return { user: { name }, token: lifetimeOf(tokens) }
-  })
-
-  // Where nobody is logged in, the hook answers 401. The token is current, however long ago the login was.
-  app.get('/api/orders', { onRequest: app.requireAccessToken }, async (request, reply) => {
-    const accessToken = await request.accessToken()
-    const response = await fetch(new URL('/orders', api), { headers: { authorization: `Bearer ${accessToken}` } })
-    if (!response.ok) return reply.code(502).send({ error: `the API answered ${response.status}` })
-    return { ...await response.json() as object, process: member?.number }
-  })
-
-  app.get('/events', async (request, reply) => {
-    const tokens = await request.tokens.get()
-    if (tokens === null) return reply.code(401).send({ error: 'nobody is logged in' })
-    return reply.type('text/event-stream').header('cache-control', 'no-store').send(list.follow(tokens.sessionId))
-  })
+  // Logs in twice: here, which `required` does, and then for the second column.
+  app.get('/login', { config: { tokens: { required: 'login' } } }, async (_request, reply) => reply.redirect('/by-hand/login'))
 
   return app
 }
 
 /** What the page may know of the tokens. */
-function lifetimeOf ({ accessTokens: [token] }: TokenSet) {
+function lifeOf ({ accessTokens: [token] }: TokenSet) {
   const { issuedAt = 0, expiresAt = 0 } = token ?? {}
-  return { lifetime: expiresAt - issuedAt, secondsLeft: expiresAt - Date.now() / 1000 }
+  return { expiresAt, lifetime: expiresAt - issuedAt }
 }

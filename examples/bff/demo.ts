@@ -5,7 +5,7 @@ import type { Provider } from 'oidc-provider'
 import { orderApi } from './api.ts'
 import { startAppProcesses } from './app-processes.ts'
 import { type AppOptions, bff } from './app.ts'
-import { identityProvider } from './identity-provider.ts'
+import { type Client, identityProvider } from './identity-provider.ts'
 
 const host = '127.0.0.1'
 
@@ -29,20 +29,22 @@ export async function startDemo ({ ports, accessTokenSeconds = 15, cluster }: De
   const address = `http://${host}:${ports.app}`
   const issuer = `http://${host}:${ports.identityProvider}`
   const api = `http://${host}:${ports.api}`
-  // What the app and the provider agreed upon, when the app was registered there.
-  const client = {
+  // What the app and the provider agreed upon, when the app was registered there: as two clients, one for each way to refresh.
+  const client: Client = {
     id: 'web',
     secret: randomBytes(32).toString('hex'),
     callbackUri: `${address}/auth/callback`,
-    postLogoutRedirectUri: `${address}/`
+    postLogoutRedirectUri: `${address}/`,
+    dpop: true
   }
+  const byHand: Client = { id: 'by-hand', secret: randomBytes(32).toString('hex'), callbackUri: `${address}/by-hand/callback` }
 
   const running: Array<() => Promise<void>> = []
   const close = async () => {
     for (const stop of running.splice(0).reverse()) await stop()
   }
   try {
-    const provider = await identityProvider({ issuer, client, audience: api, accessTokenSeconds })
+    const provider = await identityProvider({ issuer, clients: [client, byHand], app: address, audience: api, accessTokenSeconds })
     const server = provider.listen(ports.identityProvider, host)
     running.push(() => stopServer(server))
     await once(server, 'listening')
@@ -51,9 +53,7 @@ export async function startDemo ({ ports, accessTokenSeconds = 15, cluster }: De
     running.push(() => apiServer.close())
     await apiServer.listen({ port: ports.api, host })
 
-    const { id: clientId, secret: clientSecret, callbackUri, postLogoutRedirectUri } = client
-    const sessionKey = randomBytes(32).toString('base64')
-    const options: AppOptions = { address, issuer, clientId, clientSecret, callbackUri, postLogoutRedirectUri, api, sessionKey }
+    const options: AppOptions = { address, issuer, api, client, sessionKey: newKey(), byHand: { client: byHand, sessionKey: newKey() } }
     if (cluster) {
       running.push(await startAppProcesses(cluster.processes, { redis: cluster.redis, options, port: ports.app, host }))
     } else {
@@ -67,6 +67,10 @@ export async function startDemo ({ ports, accessTokenSeconds = 15, cluster }: De
     await close()
     throw error
   }
+}
+
+function newKey (): string {
+  return randomBytes(32).toString('base64')
 }
 
 async function stopServer (server: Server): Promise<void> {

@@ -3,12 +3,25 @@ import { exportJWK, generateKeyPair } from 'jose'
 import { Provider } from 'oidc-provider'
 import { errorPage, loginPage, loginPath, logoutPage } from './provider-pages.ts'
 import { providerStorage } from './provider-storage.ts'
+import { providerSwitches } from './provider-switches.ts'
+
+/** An app, as it is registered. */
+export interface Client {
+  id: string
+  secret: string
+  callbackUri: string
+  postLogoutRedirectUri?: string
+  /** Its tokens are bound to a key that it holds (RFC 9449). */
+  dpop?: boolean
+}
 
 interface IdentityProviderOptions {
   /** Where it listens: its own address is its name. */
   issuer: string
-  /** The one app that may send people here. */
-  client: { id: string, secret: string, callbackUri: string, postLogoutRedirectUri: string }
+  /** Who may send people here. */
+  clients: Client[]
+  /** Where people find the app. */
+  app: string
   /** The API that access tokens are for. */
   audience: string
   accessTokenSeconds: number
@@ -21,18 +34,20 @@ const hour = 3600
  * made after, it is a site of its own, that knows the app only by what is registered in `clients`.
  */
 export async function identityProvider (options: IdentityProviderOptions): Promise<Provider> {
-  const { issuer, client, audience, accessTokenSeconds } = options
+  const { issuer, clients, app, audience, accessTokenSeconds } = options
   const { privateKey } = await generateKeyPair('RS256', { extractable: true })
+  const grantsOf = new Map<string, string[]>()
 
   const provider: Provider = new Provider(issuer, {
-    clients: [{
-      client_id: client.id,
-      client_secret: client.secret,
-      redirect_uris: [client.callbackUri],
-      post_logout_redirect_uris: [client.postLogoutRedirectUri],
+    clients: clients.map(({ id, secret, callbackUri, postLogoutRedirectUri, dpop = false }) => ({
+      client_id: id,
+      client_secret: secret,
+      redirect_uris: [callbackUri],
+      post_logout_redirect_uris: postLogoutRedirectUri === undefined ? [] : [postLogoutRedirectUri],
+      dpop_bound_access_tokens: dpop,
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code']
-    }],
+    })),
     scopes: ['openid', 'profile', 'offline_access'],
     claims: { openid: ['sub'], profile: ['name'] },
     // There is no userinfo endpoint, so the claims go into the id_token.
@@ -47,15 +62,16 @@ export async function identityProvider (options: IdentityProviderOptions): Promi
     // The app and the provider belong together, so nobody is asked for consent. A grant per login: logging out in one
     // browser leaves the others alone.
     async loadExistingGrant ({ oidc }) {
-      const grant = new provider.Grant({ clientId: client.id, accountId: oidc.session?.accountId })
+      const accountId = oidc.session?.accountId ?? ''
+      const grant = new provider.Grant({ clientId: oidc.client?.clientId, accountId })
       grant.addOIDCScope('openid profile offline_access')
       grant.addResourceScope(audience, 'orders')
-      await grant.save()
+      grantsOf.set(accountId, [...grantsOf.get(accountId) ?? [], await grant.save()])
       return grant
     },
 
     interactions: { url: (_context, interaction) => loginPath + interaction.uid },
-    renderError: errorPage(new URL(client.callbackUri).origin),
+    renderError: errorPage(app),
     features: {
       devInteractions: { enabled: false },
       userinfo: { enabled: false },
@@ -77,6 +93,7 @@ export async function identityProvider (options: IdentityProviderOptions): Promi
       names: { session: 'idp_session', interaction: 'idp_interaction', resume: 'idp_resume' }
     }
   })
+  provider.use(providerSwitches(provider, grantsOf))
   provider.use(loginPage(provider))
   return provider
 }

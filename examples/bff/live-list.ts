@@ -2,16 +2,20 @@ import { PassThrough, type Readable } from 'node:stream'
 
 /** A line of the page's live list: what happened at the token service. Never a token: the browser reads this. */
 export interface Entry {
+  /** Whose it is: the plugin's, or that of the refresh that is written by hand. */
+  by: 'plugin' | 'hand'
   /** Which process it was, where there are several. */
-  process?: number
+  process?: number | undefined
   what: 'login' | 'refreshed' | 'refreshFailed' | 'sessionEnded'
   milliseconds?: number
   /** How many requests waited for it. */
   requests?: number
   reason?: string
+  /** How long the new access token lives, in seconds; the end is since the epoch. */
+  token?: { expiresAt: number, lifetime: number }
 }
 
-const remembered = 100
+const remembered = 500
 
 /** Keeps what happened, and streams it as server-sent events to the session that it happened to. */
 export function liveList () {

@@ -90,9 +90,9 @@ function escapeHtml (value: string): string {
 }
 
 const style = `
-  :root { --ground: #f3f0fa; --card: #fff; --text: #221a33; --quiet: #6a6080; --line: #d9d2e8; --accent: #6b3fd4; --error: #b3261e }
+  :root { --ground: #f3f0fa; --card: #fff; --text: #221a33; --quiet: #6a6080; --line: #d9d2e8; --edge: #857a9e; --accent: #6b3fd4; --error: #b3261e }
   @media (prefers-color-scheme: dark) {
-    :root { --ground: #15111f; --card: #201a2e; --text: #ece7f7; --quiet: #a79dbd; --line: #3a3150; --accent: #7d55dd; --error: #ff9a91 }
+    :root { --ground: #15111f; --card: #201a2e; --text: #ece7f7; --quiet: #a79dbd; --line: #3a3150; --edge: #7d7199; --accent: #7d55dd; --error: #ff9a91 }
   }
   * { box-sizing: border-box }
   body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1rem; background: var(--ground); color: var(--text); font: 16px/1.5 system-ui, sans-serif }
@@ -104,8 +104,8 @@ const style = `
   .hint { margin-bottom: 0; font-size: .875rem; color: var(--quiet) }
   .error { color: var(--error) }
   label { display: block; margin-bottom: 1rem; font-size: .875rem; font-weight: 600 }
-  input { display: block; width: 100%; margin-top: .25rem; padding: .65rem .75rem; font: inherit; font-size: 1rem; color: inherit; background: transparent; border: 1px solid var(--line); border-radius: .5rem }
+  input { display: block; width: 100%; margin-top: .25rem; padding: .65rem .75rem; font: inherit; font-size: 1rem; color: inherit; background: transparent; border: 1px solid var(--edge); border-radius: .5rem }
   button, .button { display: block; width: 100%; margin-bottom: .75rem; padding: .7rem; font: inherit; font-weight: 600; color: #fff; background: var(--accent); border: 1px solid var(--accent); border-radius: .5rem; cursor: pointer }
   .button { text-align: center; text-decoration: none }
-  button.quiet { margin: 0; color: inherit; background: transparent; border-color: var(--line) }
+  button.quiet { margin: 0; color: inherit; background: transparent; border-color: var(--edge) }
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }`

@@ -1,144 +1,121 @@
-/* global document, EventSource, fetch, requestAnimationFrame, setInterval, clearInterval */
+/* global document, EventSource, setInterval, clearInterval, setTimeout */
+import { ask, send } from './app.js'
+import { Column } from './column.js'
+import { isOn, isRevoked, startSwitches, turn } from './switches.js'
+import { handVerdict, pluginVerdict } from './verdicts.js'
 
-// The page of the demo. It knows who is logged in and how long the token lives, and it never sees the token.
+// The page of the demo. It knows who is logged in and how long the tokens live, and it never sees one.
 
 const element = (id) => document.getElementById(id)
-const counts = { answered: 0, failed: 0, refreshes: 0 }
-const answeredBy = new Map()
-let expiresAt = 0
+const retry = () => callBoth(1)
+let columns
 let loop
 let leaving = false
 
 start()
 
 async function start () {
-  const response = await fetch('/me')
-  const { user, token, message } = await response.json()
-  if (!response.ok) return problem(message)
-  element('welcome').hidden = user !== null
-  element('session').hidden = user === null
-  element('logout').hidden = user === null
-  if (user === null) return
+  const { status, body: session } = await ask('/auth/session')
+  if (status !== 200) return broken(status)
+  const isAnonymous = session === null
+  element('welcome').hidden = !isAnonymous
+  element('session').hidden = isAnonymous
+  element('logout').hidden = isAnonymous
+  if (isAnonymous) return
 
-  element('name').textContent = user.name
-  showToken(token)
-  tick()
+  element('name').textContent = session.claims.name
+  element('logout').action = session.logoutPath
+  element('logout').addEventListener('submit', logOut)
+  columns = {
+    plugin: new Column(element('plugin'), { title: 'With this plugin', about: 'All calls wait for one refresh.', path: '/api/orders', judge: pluginVerdict({ repair, retry, isDown: () => isOn('down'), loginPath: session.loginPath }) }),
+    hand: new Column(element('hand'), { title: 'Written by hand', about: 'Each call refreshes by itself.', path: '/by-hand/orders', judge: handVerdict({ retry, isRevoked }) })
+  }
+  showOrders()
   follow()
-  element('once').addEventListener('click', callApi)
-  element('ten').addEventListener('click', () => Promise.all(Array.from({ length: 10 }, callApi)))
+  await Promise.all([startSwitches(), showCookie()])
+  element('once').addEventListener('click', retry)
+  element('ten').addEventListener('click', () => callBoth(10))
   element('loop').addEventListener('click', toggleLoop)
-  element('logout').addEventListener('submit', () => { leaving = true })
 }
 
-async function callApi () {
-  try {
-    // Calls of one address wait for each other where the browser might keep the answer: not so with `no-store`.
-    const response = await fetch('/api/orders', { cache: 'no-store' })
-    const answer = await response.json()
-    if (response.status === 401) return logIn()
-    if (!response.ok) throw new Error(answer.message ?? answer.error)
-    count('answered')
-    showProcess(answer.process)
-    showToken(answer.token)
-    showOrders(answer)
-    problem('')
-  } catch (error) {
-    count('failed')
-    problem(error.message)
-  }
+async function callBoth (times) {
+  const [answers] = await Promise.all([columns.plugin.call(times), columns.hand.call(times)])
+  const orders = answers.find(({ status }) => status === 200)?.body
+  if (orders !== undefined) showOrders(orders)
+  await showCookie()
 }
 
 function toggleLoop () {
   if (loop === undefined) {
-    callApi()
-    loop = setInterval(callApi, 500)
+    callBoth(1)
+    loop = setInterval(callBoth, 500, 1)
   } else {
     loop = clearInterval(loop)
   }
-  element('loop').setAttribute('aria-pressed', loop !== undefined)
+  element('loop').ariaPressed = String(loop !== undefined)
   element('loop').textContent = loop === undefined ? 'Start a loop' : 'Stop the loop'
+}
+
+/** Turns the token service on again, and calls as soon as the app asks it again. */
+async function repair (seconds) {
+  if (isOn('down')) await turn('down', false)
+  columns.plugin.say({ is: 'waiting', text: `Calling again in ${seconds} s, when the app asks the token service again.` })
+  setTimeout(async () => {
+    const [{ status, retryAfter }] = await columns.plugin.call(1)
+    if (status === 503 && !isOn('down')) repair(retryAfter)
+  }, seconds * 1000)
 }
 
 function follow () {
   const events = new EventSource('/events')
   // After a lost connection everything comes again.
-  events.addEventListener('open', () => {
-    element('events').replaceChildren()
-    count('refreshes', 0)
-  })
-  events.addEventListener('message', (event) => {
-    const entry = JSON.parse(event.data)
-    element('events').prepend(line(entry))
-    if (entry.what === 'refreshed') count('refreshes')
-    if (entry.what === 'sessionEnded') logIn()
+  events.addEventListener('open', () => Object.values(columns).forEach((column) => column.forget()))
+  events.addEventListener('message', ({ data }) => {
+    const entry = JSON.parse(data)
+    columns[entry.by].add(entry)
+    // Logged out in another tab. Not while this page is on its way to the provider to log out there: a reload would call that off.
+    if (entry.what === 'sessionEnded' && entry.reason === 'logout' && !leaving) document.location.reload()
   })
 }
 
-/** Where the app runs in several processes: how often each has answered. */
-function showProcess (number) {
-  if (number === undefined) return
-  answeredBy.set(number, (answeredBy.get(number) ?? 0) + 1)
-  element('processes').hidden = false
-  element('processes').textContent = [...answeredBy].sort(([a], [b]) => a - b).map(([process, answers]) => `process ${process}: ${answers}`).join(' · ')
+async function logOut (submission) {
+  submission.preventDefault()
+  leaving = true
+  await send('DELETE', '/by-hand/session')
+  element('logout').submit()
 }
 
-function by ({ process }) {
-  return process === undefined ? '' : ` by process ${process}`
+async function showCookie () {
+  const { status, body: cookie, process } = await ask('/cookie')
+  if (status !== 200) return
+  if (process !== null) for (const column of Object.values(columns)) column.showProcesses()
+  const facts = {
+    'Session cookie': `${cookie.name}, ${cookie.bytes.toLocaleString('en')} bytes, sealed`,
+    HttpOnly: cookie.httpOnly ? 'yes: no script reads it' : 'no',
+    SameSite: cookie.sameSite,
+    Path: cookie.path,
+    Secure: cookie.secure ? 'yes' : 'no: the demo is plain http on loopback',
+    'What scripts see': document.cookie === '' ? 'no cookie, no token' : document.cookie
+  }
+  element('facts').replaceChildren(...Object.entries(facts).map(([name, value]) => {
+    const fact = document.createElement('div')
+    fact.append(Object.assign(document.createElement('dt'), { textContent: name }), Object.assign(document.createElement('dd'), { textContent: value }))
+    return fact
+  }))
 }
 
-const sentences = {
-  login: () => 'Logged in: the code was redeemed for tokens',
-  refreshed: ({ milliseconds, requests, ...entry }) => `Refreshed${by(entry)} in ${Math.round(milliseconds)} ms, ${waiting(requests)}`,
-  refreshFailed: ({ milliseconds, requests, reason, ...entry }) => `Refresh failed${by(entry)} after ${Math.round(milliseconds)} ms (${reason}), ${waiting(requests)}`,
-  sessionEnded: ({ reason }) => `Session ended (${reason})`
-}
-
-function waiting (requests) {
-  return requests === 1 ? '1 request waited' : `${requests} requests waited`
-}
-
-function line (entry) {
-  const item = document.createElement('li')
-  item.dataset.what = entry.what
-  const time = document.createElement('time')
-  time.textContent = new Date(entry.at).toLocaleTimeString()
-  item.append(time, sentences[entry.what](entry))
-  return item
-}
-
-function showToken ({ secondsLeft, lifetime }) {
-  expiresAt = Date.now() + secondsLeft * 1000
-  element('bar').max = lifetime
-}
-
-function tick () {
-  const left = Math.max(0, (expiresAt - Date.now()) / 1000)
-  element('bar').value = left
-  element('left').textContent = left > 0 ? `${left.toFixed(1)} s left` : 'expired: the next call refreshes it'
-  requestAnimationFrame(tick)
-}
-
-function showOrders ({ customer, orders }) {
-  element('caption').textContent = `Orders of ${customer}`
+function showOrders ({ customer, orders } = { orders: Array(3).fill({ number: '–', item: '–' }) }) {
+  if (customer !== undefined) element('caption').textContent = `Orders of ${customer}`
   element('orders').replaceChildren(...orders.map(({ number, item, price }) => {
     const row = document.createElement('tr')
-    for (const text of [number, item, `€ ${price}`]) row.insertCell().textContent = text
+    for (const text of [number, item, price === undefined ? '–' : `€ ${price}`]) row.insertCell().textContent = text
     return row
   }))
 }
 
-function count (name, value = counts[name] + 1) {
-  counts[name] = value
-  element(name).textContent = value
-}
-
-function problem (text) {
-  element('problem').hidden = text === ''
-  element('what').textContent = text
-}
-
-// The session is over: the page starts again, and asks to log in. Not while it is on its way to the provider to log out
-// there, for a reload would call that off.
-function logIn () {
-  if (!leaving) document.location.reload()
+function broken (status) {
+  element('what').textContent = status === 0
+    ? 'Nobody listens at this address any more. Start the demo, and try again.'
+    : `It answers ${status} when it is asked who is logged in. Nothing is lost: wait a moment, and try again.`
+  element('broken').hidden = false
 }
