@@ -1,4 +1,4 @@
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { FastifyError } from 'fastify'
 
 /*
@@ -85,6 +85,50 @@ export interface UnauthenticatedError extends FastifyError {
   readonly provider: string
   /** Where a browser logs in, as it sees it; `undefined` where that registration has no `login`. */
   readonly loginPath?: string | undefined
+}
+
+/** The `code` of an error of this plugin. */
+export type TokenErrorCode =
+  | 'FST_TOKEN_INVALID_OPTIONS'
+  | 'FST_TOKEN_DISCOVERY_FAILED'
+  | 'FST_TOKEN_UNAUTHENTICATED'
+  | 'FST_TOKEN_LOGIN_REQUIRED'
+  | 'FST_TOKEN_SERVICE_UNAVAILABLE'
+  | 'FST_TOKEN_SERVICE_REFUSED'
+  | 'FST_TOKEN_SERVICE_BAD_RESPONSE'
+  | 'FST_TOKEN_STORE_FAILED'
+  | 'FST_TOKEN_STORE_NO_DIRECTORY'
+  | 'FST_TOKEN_SESSION_TOO_LARGE'
+  | 'FST_TOKEN_HEADERS_SENT'
+  | 'FST_TOKEN_UPGRADE'
+  | 'FST_TOKEN_UNKNOWN_PROVIDER'
+  | 'FST_TOKEN_HOOK_FAILED'
+  | 'FST_TOKEN_UNKNOWN_CLIENT'
+  | 'FST_TOKEN_UNKNOWN_API'
+  | 'FST_TOKEN_FOREIGN_ORIGIN'
+  | 'FST_TOKEN_API_UNAVAILABLE'
+  | 'FST_TOKEN_API_TIMEOUT'
+  | 'FST_TOKEN_INVALID_PARAMETERS'
+  | 'FST_TOKEN_NO_DPOP_KEY'
+  | 'FST_TOKEN_LOGIN_FAILED'
+  | 'FST_TOKEN_CROSS_SITE'
+  | 'FST_TOKEN_CSRF_HEADER'
+
+/** An error of this plugin: its `code` says which. */
+export type TokenError<Code extends TokenErrorCode = TokenErrorCode> =
+  Code extends UnauthenticatedError['code'] ? UnauthenticatedError & { readonly code: Code } : FastifyError & { readonly code: Code }
+
+/**
+ * Whether an error is one of this plugin's, or, with a code, that one.
+ *
+ * @example
+ * app.setErrorHandler((error, request, reply) => {
+ *   if (isTokenError(error, 'FST_TOKEN_SERVICE_UNAVAILABLE')) return reply.code(503).send('Back in a minute')
+ *   return reply.send(error)
+ * })
+ */
+export function isTokenError<Code extends TokenErrorCode = TokenErrorCode> (error: unknown, code?: Code): error is TokenError<Code> {
+  return hasCode(error) && (code === undefined || error.code === code)
 }
 
 /** What a store has thrown, under its name, and when it is worth to try again: in a second. */

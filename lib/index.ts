@@ -5,6 +5,7 @@ import type { TokenManagementOptions } from '../types/options.ts'
 import { csrfCheckOf } from './bff/csrf.ts'
 import { sessionEndpoint } from './bff/session.ts'
 import { decorateClients } from './cached-tokens/client-tokens.ts'
+import { isTokenError } from './errors.ts'
 import { backchannelLogout } from './login/backchannel-logout.ts'
 import { login } from './login/login.ts'
 import { logout } from './login/logout.ts'
@@ -83,7 +84,7 @@ const tokenManagement = fp(plugin, { name: 'fastify-token-management', fastify: 
 
 // The plugin. `require()` gives it with everything else on it.
 const authentications = { clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth }
-const commonjs = Object.assign(tokenManagement, { default: tokenManagement, tokenManagement, ...authentications })
+const commonjs = Object.assign(tokenManagement, { default: tokenManagement, tokenManagement, isTokenError, ...authentications })
 export { commonjs as 'module.exports', tokenManagement, tokenManagement as default }
 export type { TokenManagementOptions } from '../types/options.ts'
 
@@ -96,7 +97,6 @@ export type { Current } from './token-service/current.ts'
 export type { PrivateKey } from './token-service/private-key.ts'
 
 // What requests, replies and the app are asked for.
-export type { UnauthenticatedError } from './errors.ts'
 export type { ApiClient } from './outbound/api-client.ts'
 export type { StartLoginParameters } from './login/start-login.ts'
 export type { ApiName, ClientName } from './outbound/names.ts'
@@ -105,6 +105,10 @@ export type { AccessTokenParameters, DpopProofParameters, OAuth2Token, SaveParam
 export type { TokenSession, TokenSessions, TokenSessionsParameters } from './request/token-sessions.ts'
 export type { TokenExchange } from './tokens/token-exchange.ts'
 export type { TokenWish } from './tokens/token-wish.ts'
+
+// What they throw.
+export { isTokenError }
+export type { TokenError, TokenErrorCode, UnauthenticatedError } from './errors.ts'
 
 // What is stored, and where.
 export type { SessionDirectory, StoreContext, TokenStore } from './tokens/token-store.ts'

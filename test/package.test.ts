@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import t from 'tap'
@@ -17,16 +18,27 @@ const manifest = JSON.parse(read(root, 'package.json'))
 /** What each entry point gives, values and types: what is taken away here breaks somebody. */
 const publicNames = {
   index: `module.exports default tokenManagement
-    clientAssertion clientSecretBasic clientSecretJwt clientSecretPost none privateKeyJwt tlsClientAuth
+    clientAssertion clientSecretBasic clientSecretJwt clientSecretPost isTokenError none privateKeyJwt tlsClientAuth
     AccessToken AccessTokenParameters ApiClient ApiName AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientName ClientTokenParameters
     Current DpopProofParameters EditableRequest FailureClass JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
-    RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenExchange TokenManagementOptions TokenParameters
+    RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenError TokenErrorCode TokenExchange TokenManagementOptions TokenParameters
     TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError`,
   proxy: 'AllowedRoute default tokenProxy TokenProxyOptions',
   redis: `AvailabilityEvent IndexedLogin MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
     SharedCoordinatorFactory SharedCoordinatorSettings SharedLogouts TokenStoreFactory TokenStoreSettings`,
   testing: 'ConformanceOptions TestRunner tokenStoreConformance'
 }
+
+/**
+ * What the README promises: the oldest TypeScript for ES modules, for bundlers, and for CommonJS. They are installed as the consumer's, and the
+ * newest with them: as dependencies of ours they would take turns at `.bin/tsc`.
+ */
+const older = [
+  { version: '5.6.3', options: { module: ts.ModuleKind.NodeNext }, files: ['use.mts'] },
+  { version: '5.6.3', options: { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler }, files: ['use.mts'] },
+  { version: '5.9.3', options: { module: ts.ModuleKind.NodeNext }, files: ['use.mts', 'use.cts'] }
+]
+const newest = '7.0.2'
 
 /** Without the NODE_OPTIONS that tap gives to every child: a consumer has no loader, and dist does not count as coverage. */
 function run (cwd: string, command: string, ...args: string[]) {
@@ -72,7 +84,25 @@ t.test('a consumer', async (t) => {
   mkdirSync(consumer)
   writeFileSync(join(consumer, 'package.json'), '{ "private": true }')
   const version = (name: string) => `${name}@${JSON.parse(read(root, 'node_modules', name, 'package.json')).version}`
-  runOrThrow(consumer, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball, version('fastify'), version('@types/node'))
+  runOrThrow(consumer, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball, version('fastify'), version('@types/node'),
+    ...new Set([...older.map(({ version }) => version), newest].map((version) => `typescript-${version}@npm:typescript@${version}`)))
+
+  /** Not skipLibCheck for our own declarations, and no check of everybody else's, which costs half a minute. */
+  function compile (compiler: typeof ts, files: string[], options: ts.CompilerOptions) {
+    const program = compiler.createProgram(files.map((file) => join(consumer, file)), {
+      ...options,
+      target: ts.ScriptTarget.ES2023,
+      strict: true,
+      exactOptionalPropertyTypes: false,
+      noEmit: true,
+      types: ['node'],
+      typeRoots: [join(consumer, 'node_modules', '@types')]
+    })
+    const ours = program.getSourceFiles().filter(({ fileName }) => fileName.includes('/consumer/use.') || fileName.includes('/fastify-token-management/dist/'))
+    if (ours.length <= 3) throw new Error('The declarations were not found')
+    const problems = [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...ours.flatMap((file) => compiler.getPreEmitDiagnostics(program, file))]
+    return { program, problems: compiler.formatDiagnostics([...new Set(problems)], { getCanonicalFileName: (name) => name, getCurrentDirectory: () => consumer, getNewLine: () => '\n' }) }
+  }
 
   t.test('type-checks as an ES module and as CommonJS, our own declarations included', async (t) => {
     const use = `
@@ -80,6 +110,20 @@ declare module 'fastify' {
   interface TokenApis { orders: unknown }
   interface TokenClients { machine: unknown }
 }
+const http2 = Fastify({ http2: true })
+http2.register(tokenManagement, { issuer: 'https://idp.example.com', clientId: 'web', clientSecret: 'secret', session: { key: 'key' } })
+http2.get('/', { onRequest: [http2.requireAccessToken, http2.requireCsrfHeader], config: { tokens: { required: true } } }, async (request) => {
+  try {
+    const token: string = await request.accessToken()
+    const sub: string | undefined = (await request.tokens.claims())?.sub
+    return { token, sub }
+  } catch (error) {
+    // @ts-expect-error a code that there is not
+    isTokenError(error, 'FST_TOKEN_EXPIRED')
+    if (isTokenError(error, 'FST_TOKEN_LOGIN_REQUIRED')) return { loginPath: error.loginPath }
+    throw error
+  }
+})
 const app = Fastify()
 const tokenStore: TokenStore = { get: () => null, set () {}, clear () {} }
 app.decorate('tokenStore', tokenStore)
@@ -116,22 +160,10 @@ app.after(() => {
   })
 })
 `
-    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, type TokenStore } from 'fastify-token-management'\nimport tokenProxy from 'fastify-token-management/proxy'\nimport 'fastify-token-management/redis'\nimport 'fastify-token-management/testing'\n${use}`)
-    writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { tokenProxy } from 'fastify-token-management/proxy'\nimport { clientSecretPost, type TokenStore } from 'fastify-token-management'\n${use}`)
-    // Not skipLibCheck for our own declarations, and no check of everybody else's, which costs half a minute.
-    const program = ts.createProgram([join(consumer, 'use.mts'), join(consumer, 'use.cts')], {
-      module: ts.ModuleKind.NodeNext,
-      target: ts.ScriptTarget.ES2023,
-      strict: true,
-      exactOptionalPropertyTypes: false,
-      noEmit: true,
-      types: ['node'],
-      typeRoots: [join(consumer, 'node_modules', '@types')]
-    })
-    const ours = program.getSourceFiles().filter(({ fileName }) => fileName.includes('/consumer/use.') || fileName.includes('/fastify-token-management/dist/'))
-    t.ok(ours.length > 3, 'the declarations are found')
-    const problems = [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...ours.flatMap((file) => ts.getPreEmitDiagnostics(program, file))]
-    t.equal(ts.formatDiagnostics([...new Set(problems)], { getCanonicalFileName: (name) => name, getCurrentDirectory: () => consumer, getNewLine: () => '\n' }), '')
+    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, isTokenError, type TokenStore } from 'fastify-token-management'\nimport tokenProxy from 'fastify-token-management/proxy'\nimport 'fastify-token-management/redis'\nimport 'fastify-token-management/testing'\n${use}`)
+    writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { tokenProxy } from 'fastify-token-management/proxy'\nimport { clientSecretPost, isTokenError, type TokenStore } from 'fastify-token-management'\n${use}`)
+    const { program, problems } = compile(ts, ['use.mts', 'use.cts'], { module: ts.ModuleKind.NodeNext })
+    t.equal(problems, '')
 
     const checker = program.getTypeChecker()
     for (const [entry, names] of Object.entries(publicNames)) {
@@ -139,6 +171,19 @@ app.after(() => {
       const module = declarations && checker.getSymbolAtLocation(declarations)
       t.strictSame(module && checker.getExportsOfModule(module).map(({ name }) => name).sort(), names.split(/\s+/).sort(), `the public names of ${entry}`)
     }
+  })
+
+  for (const { version, options, files } of older) {
+    t.test(`compiles strictly with TypeScript ${version}, ${options.module === ts.ModuleKind.NodeNext ? 'for Node' : 'for a bundler'}`, async (t) => {
+      const compiler: typeof ts = createRequire(join(consumer, 'package.json'))(`typescript-${version}`)
+      t.equal(compiler.version, version)
+      t.equal(compile(compiler, files, options).problems, '')
+    })
+  }
+
+  t.test(`compiles strictly with TypeScript ${newest}`, async (t) => {
+    const { status, output } = run(consumer, process.execPath, `node_modules/typescript-${newest}/bin/tsc`, '--noEmit', '--strict', '--target', 'es2023', '--module', 'nodenext', '--types', 'node', 'use.mts', 'use.cts')
+    t.equal(status, 0, output)
   })
 
   const boot = `

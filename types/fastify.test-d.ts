@@ -7,8 +7,8 @@ import Fastify, { type FastifyContextConfig, type FastifyInstance, type FastifyR
 import tap from 'tap'
 import { Agent, type Dispatcher } from 'undici'
 import tokenManagement, {
-  clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, none, privateKeyJwt, tlsClientAuth, tokenManagement as named,
-  type AccessToken, type ApiClient, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type SessionDirectory, type StoreContext, type TokenManagementOptions, type TokenSession, type TokenSet, type TokenStore
+  clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, isTokenError, none, privateKeyJwt, tlsClientAuth, tokenManagement as named,
+  type AccessToken, type ApiClient, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type SessionDirectory, type StoreContext, type TokenErrorCode, type TokenManagementOptions, type TokenSession, type TokenSet, type TokenStore
 } from '../lib/index.ts'
 import type { NameIn } from '../lib/outbound/names.ts'
 import { redisTokenStore, type RedisClient } from '../lib/redis.ts'
@@ -257,6 +257,44 @@ export const configs: FastifyContextConfig[] = [
   // @ts-expect-error no such parameter of a route
   { tokens: { audience: 'x' } }
 ]
+
+/** What a handler of errors knows of them. */
+export function tellsErrorsApart (error: unknown): void {
+  if (isTokenError(error, 'FST_TOKEN_LOGIN_REQUIRED')) {
+    exactly<'FST_TOKEN_LOGIN_REQUIRED'>()(error.code, true)
+    exactly<string | undefined>()(error.loginPath, true)
+  }
+  // @ts-expect-error no such code
+  isTokenError(error, 'FST_TOKEN_EXPIRED')
+  if (!isTokenError(error)) return
+  exactly<TokenErrorCode>()(error.code, true)
+  exactly<number | undefined>()(error.statusCode, true)
+  // @ts-expect-error only a 401 says of which provider it is
+  String(error.provider)
+  switch (error.code) {
+    case 'FST_TOKEN_UNAUTHENTICATED':
+    case 'FST_TOKEN_LOGIN_REQUIRED':
+      exactly<string>()(error.provider, true)
+      break
+    // @ts-expect-error no such code
+    case 'FST_TOKEN_EXPIRED':
+  }
+}
+
+/** Servers of HTTP/2 and of TLS have all of it, too. */
+export async function servesHttp2 (): Promise<void> {
+  const http2 = Fastify({ http2: true })
+  const https = Fastify({ http2: true, https: { allowHTTP1: true } })
+  await http2.register(tokenManagement, options)
+  await https.register(tokenManagement, options)
+  http2.addHook('onRequest', http2.refreshTokens)
+  http2.addHook('preHandler', http2.requireAccessToken)
+  https.post('/orders', { onRequest: [https.requireAccessToken, https.requireCsrfHeader], config: { tokens: { required: true } } }, async (request, reply) => {
+    exactly<string>()(await request.accessToken(), true)
+    exactly<TokenClaims | null>()(await request.tokens.claims(), true)
+    return await reply.startLogin()
+  })
+}
 
 /** A store of the app's own. */
 export class DatabaseStore implements TokenStore {

@@ -1,12 +1,16 @@
+import type { FastifyReply, FastifyRequest, RawServerBase, RouteGenericInterface } from 'fastify'
 import type { Dispatcher } from 'undici'
 import type { AccessTokenParameters, TokenParameters, Tokens } from '../lib/request/tokens.ts'
 import type { StartLoginParameters } from '../lib/login/start-login.ts'
 import type { ClientDpopProofParameters, ClientTokenParameters } from '../lib/cached-tokens/client-tokens.ts'
 import type { ApiClient } from '../lib/outbound/api-client.ts'
 import type { ApiName, ClientName } from '../lib/outbound/names.ts'
-import type { refreshTokens, requireAccessToken } from '../lib/request/hooks.ts'
 import type { TokenSessions } from '../lib/request/token-sessions.ts'
 import type { TokenStore } from '../lib/tokens/token-store.ts'
+
+/** Of a server of HTTP/1 or HTTP/2, with TLS or without: what the hooks are put on. */
+type AnyRequest = FastifyRequest<RouteGenericInterface, RawServerBase>
+type AnyReply = FastifyReply<RouteGenericInterface, RawServerBase>
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -44,9 +48,15 @@ declare module 'fastify' {
      */
     apiClient (name: ApiName): ApiClient
     /** Hook: refreshes the tokens if it is time; fails no request. */
-    readonly refreshTokens: typeof refreshTokens
-    /** Hook: a guard that ends requests without a current access token. */
-    readonly requireAccessToken: typeof requireAccessToken
+    refreshTokens (request: AnyRequest, reply: AnyReply, done: (error?: Error) => void): void
+    /**
+     * Hook: a guard that ends requests without a current access token, before their bodies are parsed.
+     *
+     * @throws what `request.accessToken()` throws.
+     * @example
+     * app.get('/orders', { onRequest: app.requireAccessToken }, handler)
+     */
+    requireAccessToken (request: AnyRequest): Promise<void>
     /**
      * Hook: refuses what a page of another site may have sent. A page of the app sends the header `X-CSRF: 1` (option `bff.csrfHeader`)
      * with each request; EventSource and WebSockets, which cannot, pass if the browser says that they are of the own origin.
@@ -55,7 +65,7 @@ declare module 'fastify' {
      * @example
      * app.post('/orders', { onRequest: app.requireCsrfHeader, config: { tokens: { required: true } } }, handler)
      */
-    requireCsrfHeader (request: FastifyRequest): Promise<void>
+    requireCsrfHeader (request: AnyRequest): Promise<void>
   }
 
   interface FastifyRequest {

@@ -15,7 +15,7 @@ export function csrfCheckOf (fastify: FastifyInstance, { csrfHeader }: CheckedOp
   if (!fastify.hasDecorator(kCsrfCheck)) {
     const check = csrfCheck(csrfHeader, providers)
     fastify.decorate(kCsrfCheck, check)
-    fastify.decorate('requireCsrfHeader', async (request) => {
+    fastify.decorate('requireCsrfHeader', async (request: FastifyRequest) => {
       // The hook of a whole app must not close the way to the login, which begins and ends elsewhere.
       if (!isOwnRoute(request)) check(request)
     })

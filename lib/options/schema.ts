@@ -189,8 +189,11 @@ function extraParameters<About> (options: { description: string }) {
   return Type.Union([callback<Extract<ExtraParameters<About>, (about: About) => unknown>>({ description: '' }), Type.Record(Type.String(), Type.String())], options)
 }
 
+/** A name, since the declarations would else say `Buffer<ArrayBufferLike>`, which is no type before TypeScript 5.7. */
+type SessionKey = string | Buffer | Array<string | Buffer>
+
 function key (options: { description: string }) {
-  return Type.Unsafe<string | Buffer | Array<string | Buffer>>({ ...options })
+  return Type.Unsafe<SessionKey>({ ...options })
 }
 
 function callback<Callback> (options: { description: string, default?: () => Callback }) {

@@ -10,7 +10,7 @@ const claims = [
  * with another one opens as something else. Whoever changes it raises the version in `session-text.ts`, and that in
  * `redis/successor-seal.ts`.
  */
-export const dictionary = Buffer.from([
+export const dictionary: Buffer = Buffer.from([
   '\\":true,\\"\\":false,\\"', 'https://login.microsoftonline.com/', '.auth0.com/', '/realms/', '/oauth2/default', 'https://api.', 'https://graph.microsoft.com', '.example.com',
   claims,
   '"claims":{"sub":"","name":"","preferred_username":"","email":"","sid":"","iat":17', '"identity":{"iss":"https://","sub":"","aud":"","azp":"","nonce":"',
