@@ -20,6 +20,7 @@ import { decorateRequests } from './request/decorate-requests.ts'
 import { guardRoutes, refreshTokens, requireAccessToken } from './request/hooks.ts'
 import { refuseOutOfReach } from './request/out-of-reach.ts'
 import { decorateTokenSessions } from './request/token-sessions.ts'
+import { hasSecureSession, warnOfLateSession } from './stores/late-session.ts'
 import { hasServerSession } from './stores/own-store.ts'
 import { decoratedBy } from './stores/store-registry.ts'
 import { clientAssertion, clientSecretJwt, privateKeyJwt } from './token-service/client-assertion.ts'
@@ -28,16 +29,17 @@ import { clientSecretBasic, clientSecretPost, none, tlsClientAuth } from './toke
 async function plugin (fastify: FastifyInstance, given: TokenManagementOptions): Promise<void> {
   const registry = registryOf(fastify)
   const { providers, clients, apis } = registry
-  const options = checkOptions(given, {
+  const surroundings = {
     prefix: fastify.prefix,
     session: hasServerSession(fastify),
-    secureSession: fastify.hasDecorator('encodeSecureSession'),
-    onRequest: (name) => fastify.hasRequestDecorator(name),
+    secureSession: hasSecureSession(fastify),
+    onRequest: (name: string) => fastify.hasRequestDecorator(name),
     tokenStore: decoratedBy(fastify, registry),
     names: [...providers.keys()],
     clients: [...clients.keys()],
     apis: [...apis.keys()]
-  })
+  }
+  const options = checkOptions(given, surroundings)
   const provider = await buildProvider(fastify, options, registry)
 
   if (providers.size === 1) {
@@ -46,6 +48,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     decorateClients(fastify, clients)
     checkRoutes(fastify, providers)
     refuseOutOfReach(fastify, hasRegistry)
+    warnOfLateSession(fastify, surroundings, options.tokenStore !== undefined || surroundings.tokenStore !== 'nobody')
     fastify.decorate('refreshTokens', refreshTokens)
     fastify.decorate('requireAccessToken', requireAccessToken)
     if (options.refresh === 'manual') fastify.addHook('onRequest', guardRoutes)

@@ -90,8 +90,11 @@ function crossFieldProblem (options: Options, surroundings: Surroundings): strin
   if (names.includes(options.name)) return `name must differ from the other registrations' (${names.join(', ')})`
   const problem = providerProblem(options)
   if (problem !== undefined) return problem
-  if (!options.clientSecret === !options.clientAuthentication) {
-    return 'clientSecret or clientAuthentication is required: one of the two, so that the client authenticates in one way only'
+  if (!options.clientSecret && !options.clientAuthentication) {
+    return 'clientSecret or clientAuthentication is required: one of the two. For a client without a secret: clientAuthentication: none()'
+  }
+  if (options.clientSecret && options.clientAuthentication) {
+    return 'clientSecret and clientAuthentication are one too many, so that the client authenticates in one way only: put the secret into the function, as in clientSecretPost(secret)'
   }
   const { session } = options
   if (session.endsWith !== undefined && !(secureSession && onRequest(session.endsWith))) {

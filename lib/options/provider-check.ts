@@ -7,7 +7,8 @@ export const TENANT = '{tenantid}'
 /** What is wrong with the options that say which provider it is, and at which addresses. */
 export function providerProblem (options: Options): string | undefined {
   const { issuer, metadata, allowInsecureRequests, tenants, login } = options
-  if (!issuer === !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
+  if (!issuer && !metadata) return 'issuer or metadata is required: one of the two, so that the token endpoint is known'
+  if (issuer && metadata) return 'issuer and metadata are one too many: leave metadata out, and it is discovered, or leave issuer out, and metadata.issuer counts'
   const bad = allowInsecureRequests.findIndex((origin) => !isPlainOrigin(origin))
   if (bad !== -1) return `allowInsecureRequests.${bad} must be an origin of plain http, such as http://keycloak:8080`
   const insecure = insecureOption(options)

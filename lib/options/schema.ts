@@ -93,7 +93,7 @@ const Client = Type.Object({
   parameters: Type.Optional(parameters({ description: 'What else its token requests hold, such as Auth0\'s `audience`.' })),
   clientId: Type.Optional(Type.String({ minLength: 1, description: 'Another client than the provider\'s own; comes with `clientSecret` or `clientAuthentication`.' })),
   clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates that client with `client_secret_basic`.' })),
-  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else that client authenticates.' }))
+  clientAuthentication: Type.Optional(clientAuthentication({ description: 'How else that client authenticates.' }))
 }, { additionalProperties: false, description: 'What the client is asked for with, and as whom.' })
 
 const Exchange = Type.Object({
@@ -134,7 +134,7 @@ export const OptionsSchema = Type.Object({
   allowInsecureRequests: Type.Array(Type.String(), { default: [], description: 'Origins that may be plain http, such as `http://keycloak:8080`, besides loopback (`localhost`, `*.localhost`, 127.0.0.0/8, [::1]). Tokens and secrets travel to them in clear: for development, warned of at boot.' }),
   clientId: Type.String({ minLength: 1, description: 'The client, as registered at the provider.' }),
   clientSecret: Type.Optional(Type.String({ minLength: 1, description: 'Authenticates the client with `client_secret_basic`. This or `clientAuthentication` is required.' })),
-  clientAuthentication: Type.Optional(callback<ClientAuth>({ description: 'How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md.' })),
+  clientAuthentication: Type.Optional(clientAuthentication({ description: 'How else the client authenticates: `privateKeyJwt({ key, kid })`, `tlsClientAuth({ cert, key })`… See docs/client-authentication.md.' })),
   clients: Type.Record(Type.String({ minLength: 1 }), Client, { default: {}, description: 'Clients for tokens of the app itself, by the client credentials grant (RFC 6749 §4.4): `app.clientAccessToken(\'orders\')`. Their names differ across registrations.' }),
   apis: Type.Record(Type.String({ minLength: 1 }), Api, { default: {}, description: 'The APIs that the app calls: `request.apiClient(\'orders\').fetch(\'/orders\')`, and `app.apiClient(\'orders\')` where no user is needed. Their names differ across registrations. See docs/calling-apis.md.' }),
   dpop: Type.Optional(Type.Union([Type.Object({ alg: Algorithm }, { additionalProperties: false }), Type.Boolean()], { description: '`true`, or `{ alg }` (`ES256` by default, `ES384`, `ES512`, `Ed25519`, or `EdDSA` as the older name of that): tokens are bound to a key of the session, and of no use without it (DPoP, RFC 9449).' })),
@@ -198,6 +198,11 @@ function key (options: { description: string }) {
 
 function callback<Callback> (options: { description: string, default?: () => Callback }) {
   return instanceOf<Callback>('a function', (value) => typeof value === 'function', options)
+}
+
+function clientAuthentication (options: { description: string }) {
+  const expected = 'a function: what clientSecretBasic(secret), clientSecretPost(secret), clientSecretJwt(secret), privateKeyJwt({ key }), tlsClientAuth({ cert, key }), clientAssertion(jwt) or none() of this package gives. See docs/client-authentication.md'
+  return instanceOf<ClientAuth>(expected, (value) => typeof value === 'function', options)
 }
 
 function instanceOf<Instance> (expected: string, check: (value: unknown) => boolean, options: TSchema = {}) {

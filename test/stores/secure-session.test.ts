@@ -1,4 +1,6 @@
+import cookie from '@fastify/cookie'
 import secureSession from '@fastify/secure-session'
+import session from '@fastify/session'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { test, type Test } from 'tap'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
@@ -102,3 +104,30 @@ test('of several sessions it is the one that session.endsWith names', async (t) 
   t.equal(cookieOf(await browser.post('/account/delete')), 'cleared')
   t.equal((await browser.get('/token')).status, 401)
 })
+
+const late = /is registered after fastify-token-management/
+const register = {
+  secureSession: async (app: FastifyInstance) => { await app.register(secureSession, { key, cookie: { path: '/' } }) },
+  session: async (app: FastifyInstance) => {
+    await app.register(cookie)
+    await app.register(session, { secret: 'a secret of the session, long enough' })
+  }
+}
+
+for (const [title, options, expected] of [
+  ['@fastify/secure-session after the plugin', { routes: register.secureSession }, /^@fastify\/secure-session .* so that the tokens do not end with its session\. Register it before$/],
+  ['@fastify/session after the plugin', { routes: register.session }, /^@fastify\/session .* so that the tokens are in a cookie and not in its store\. Register it before, or say where they are with the option tokenStore$/],
+  ['@fastify/session after the plugin, where the app has a store of its own', { before: (app: FastifyInstance) => app.decorate('tokenStore', { get: () => null, set () {}, clear () {} }), routes: register.session }, undefined],
+  ['one of them after the plugin, in a context of its own', { routes: (app: FastifyInstance) => app.register(register.secureSession) }, undefined],
+  ['@fastify/session before the plugin', { before: register.session }, undefined],
+  ['@fastify/secure-session before the plugin', { before: register.secureSession }, undefined]
+] as const) {
+  test(`${title}: ${expected === undefined ? 'no warning' : 'a warning as the app gets ready'}`, async (t) => {
+    const server = await startAuthorizationServer({ expiresIn: 60 })
+    t.teardown(() => server.close())
+    const { log } = await startApp(t, server, options)
+    const warnings = log.map((line) => JSON.parse(line)).filter(({ msg }) => late.test(msg))
+    t.strictSame(warnings.map(({ level }) => level), expected === undefined ? [] : [40])
+    if (expected !== undefined) t.match(warnings[0].msg, expected)
+  })
+}
