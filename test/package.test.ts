@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
+import { minVersion, satisfies } from 'semver'
 import t from 'tap'
 import ts from 'typescript'
 
@@ -60,8 +61,9 @@ const tarball = join(place, `${manifest.name}-${manifest.version}.tgz`)
 
 t.test('the tarball holds the built library and its papers, and nothing else', async (t) => {
   const names = runOrThrow(place, 'tar', 'tzf', tarball).trim().split('\n').map((name) => name.replace('package/', '')).sort()
-  const papers = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'].filter((name) => existsSync(join(root, name)))
-  t.strictSame([...new Set(names.map((name) => name.split('/')[0]))].sort(), [...papers, 'dist', 'package.json'].sort())
+  t.strictSame([...new Set(names.map((name) => name.split('/')[0]))].sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'bench', 'dist', 'docs', 'package.json'])
+  const pages = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)
+  t.strictSame(names.filter((name) => /^(docs|bench)\//.test(name)), ['bench/README.md', ...pages].sort(), 'the pages, and not what writes them')
   const sources = ['lib', 'types'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`))
     .filter((name) => name.endsWith('.ts') && !name.includes('.test')).map((name) => name.slice(0, -'.ts'.length))
   t.strictSame(names.filter((name) => name.startsWith('dist/')), sources.flatMap((name) => [`dist/${name}.d.ts`, `dist/${name}.js`]).sort(),
@@ -70,6 +72,27 @@ t.test('the tarball holds the built library and its papers, and nothing else', a
   runOrThrow(place, 'tar', 'xzf', tarball)
   for (const name of names) t.notMatch(read(place, 'package', name), /-----BEGIN [A-Z ]*PRIVATE KEY-----|\beyJ[\w-]{10,}\.|\bnpm_\w{36}|\bAKIA[A-Z0-9]{16}/, `${name} holds no secret`)
 })
+
+t.test('every link of its pages leads to a file that is packed, and to a heading there is', async (t) => {
+  const folder = join(place, 'package')
+  const pages = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'))
+  let count = 0
+  for (const page of pages) {
+    for (const [, target = ''] of read(folder, page).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+      count++
+      const [file = '', anchor] = target.split('#')
+      const path = file === '' ? join(folder, page) : join(folder, dirname(page), file)
+      if (!existsSync(path)) t.fail(`${page}: ${target} is not packed`)
+      else if (anchor !== undefined && !headings(read(path)).includes(anchor)) t.fail(`${page}: ${target} has no such heading`)
+    }
+  }
+  t.ok(count > 40, `${count} links`)
+})
+
+/** As they are linked to. */
+function headings (page: string): string[] {
+  return [...page.matchAll(/^#+ (.*)$/gm)].map(([, text = '']) => text.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(' ', '-'))
+}
 
 t.test('publint and attw find nothing wrong with the tarball', async (t) => {
   const tool = (name: string) => join(root, 'node_modules', '.bin', name)
@@ -86,6 +109,15 @@ t.test('a consumer', async (t) => {
   const version = (name: string) => `${name}@${JSON.parse(read(root, 'node_modules', name, 'package.json')).version}`
   runOrThrow(consumer, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball, version('fastify'), version('@types/node'),
     ...new Set([...older.map(({ version }) => version), newest].map((version) => `typescript-${version}@npm:typescript@${version}`)))
+
+  t.test('asks for no newer Node than it promises, but for what Fastify itself brings along', async (t) => {
+    const below = (query: string): Array<{ name: string, version: string, engines?: { node?: string } }> => JSON.parse(runOrThrow(consumer, 'npm', 'query', query))
+    const oldest = String(minVersion(manifest.engines.node))
+    const tooNew = (query: string) => below(query).filter(({ engines }) => !satisfies(oldest, engines?.node ?? '*')).map(({ name, version }) => `${name}@${version}`)
+    t.ok(below(`#${manifest.name} *`).length > 30, 'there are packages to judge')
+    const fastifys = tooNew('#fastify *')
+    t.strictSame(tooNew(`#${manifest.name} *`).filter((name) => !fastifys.includes(name)), [])
+  })
 
   /** Not skipLibCheck for our own declarations, and no check of everybody else's, which costs half a minute. */
   function compile (compiler: typeof ts, files: string[], options: ts.CompilerOptions) {
@@ -218,6 +250,14 @@ test('a store that holds nothing', async (t) => { await tokenStoreConformance(t,
     t.equal(status, 1)
     t.match(output, /^ *ok 1 - without a session there are no tokens/m)
     t.match(output, /^ *not ok 2 - every field of a token set comes back as it was/m)
+  })
+
+  t.test('a bundle by esbuild, as the README says, boots', async (t) => {
+    const [command = ''] = /(?<=`)esbuild .*?(?=`)/.exec(read(root, 'README.md')) ?? []
+    t.match(command, /--bundle/)
+    runOrThrow(consumer, join(root, 'node_modules', '.bin', 'esbuild'), ...command.split(' ').slice(1), 'imports.mjs', '--outfile=bundle.cjs', '--log-level=error')
+    const { stdout, output } = run(consumer, process.execPath, 'bundle.cjs')
+    t.equal(stdout.trim(), '["function","FST_TOKEN_INVALID_OPTIONS"]', output)
   })
 
   const others = process.env.CONSUMER_NODES?.split(delimiter) ?? fetchedNodes()
