@@ -59,10 +59,7 @@ export class ProviderKeys {
     const known = this.#known
     if (known === undefined) return await this.#ask(means)
     if (this.#settings.clock() < known.since + MAX_AGE || this.#isPaused) return known.keys
-    return await this.#ask(means).catch((error: unknown) => {
-      this.#settings.log.warn({ err: error }, 'The keys of the provider could not be had again; the old ones stay in use')
-      return known.keys
-    })
+    return await this.#ask(means).catch(() => known.keys)
   }
 
   /**
@@ -103,7 +100,7 @@ export class ProviderKeys {
   }
 
   async #download (dispatcher: Dispatcher): Promise<KeySet> {
-    const { metadata, requestTimeout, clock } = this.#settings
+    const { metadata, requestTimeout, clock, log } = this.#settings
     const { jwks_uri: address = '' } = metadata()
     try {
       const response = await callBackchannel(dispatcher, requestTimeout, address, { method: 'GET', headers: { accept: 'application/json, application/jwk-set+json' } })
@@ -115,7 +112,10 @@ export class ProviderKeys {
       return keys
     } catch (error) {
       this.#pause()
-      throw new BackchannelError(`The keys of the provider at ${address} cannot be had: ${error instanceof Error ? error.message : 'unknown'}`, false, error)
+      const failure = new BackchannelError(`The keys of the provider at ${address} cannot be had: ${error instanceof Error ? error.message : 'unknown'}`, false, error)
+      // Said here, once, however many wait for them.
+      if (this.#known !== undefined) log.warn({ err: failure }, 'The keys of the provider could not be had again; the old ones stay in use')
+      throw failure
     }
   }
 }

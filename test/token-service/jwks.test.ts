@@ -136,6 +136,24 @@ test('keys that cannot be had again stay in use, are not asked for by everybody,
   t.equal(jwks(), 3)
 })
 
+test('that keys could not be had again is said once, however many wait for them', async (t) => {
+  const { browser, clock, server, jwks, log } = await start(t)
+  await logIn(browser)
+  clock.now += 601
+  const callbacks = await Promise.all(Array.from({ length: 5 }, async () => {
+    const tab = browser.clone()
+    return { tab, callback: await authorize(await startLogin(tab)) }
+  }))
+  server.fault(faults.empty(503), 1, 'jwks')
+  const gate = server.hold({ endpoint: 'jwks' })
+  const answers = Promise.all(callbacks.map(({ tab, callback }) => tab.get(callback)))
+  await gate.arrived()
+  gate.release()
+  for (const { status } of await answers) t.equal(status, 303)
+  t.equal(jwks(), 2)
+  t.equal(log.filter((line) => line.includes('The keys of the provider could not be had again')).length, 1)
+})
+
 test('a key that is not known yet is asked for at once, and by one request, however many log in', async (t) => {
   const { browser, server, jwks } = await start(t)
   await logIn(browser)
