@@ -6,6 +6,7 @@ import type { SessionEndReason } from '../tokens/events.ts'
 import type { SessionQuery } from '../tokens/session-query.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { SessionDirectory } from '../tokens/token-store.ts'
+import { giveUp, revokeAll } from './session-end.ts'
 import { SessionTokens } from './session-tokens.ts'
 
 /** Which of the sessions that are found are to end, and what is told of it. */
@@ -49,7 +50,7 @@ export function sessionWithoutRequest (provider: Provider, server: FastifyInstan
 }
 
 /**
- * Ends sessions from elsewhere than their browsers: they are dead at the next request, in every process, and their newest refresh
+ * Ends sessions from elsewhere than their browsers: they are dead at the next request, in every process, and then their newest refresh
  * tokens are revoked, as well as that goes.
  *
  * @returns how many there were.
@@ -58,7 +59,15 @@ export function sessionWithoutRequest (provider: Provider, server: FastifyInstan
 export async function endSessions (provider: Provider, server: FastifyInstance, query: SessionQuery, { isMeant = () => true, reason = 'ended' }: SessionsEnd = {}): Promise<number> {
   const found = await kept(provider, server, query)
   const meant = found.filter(isMeant)
-  const outcomes = await Promise.allSettled(meant.map(async ({ sessionId }) => await sessionWithoutRequest(provider, server, sessionId).revoke(reason)))
+  const revocable: TokenSet[] = []
+  const outcomes = await Promise.allSettled(meant.map(async ({ sessionId }) => {
+    const { state } = sessionWithoutRequest(provider, server, sessionId)
+    const tokens = await state.live()
+    if (tokens !== null) revocable.push(await giveUp(provider, state, tokens))
+    await state.end(tokens, reason)
+    return tokens
+  }))
+  await revokeAll(provider, { server, log: server.log }, revocable)
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   return outcomes.filter((outcome) => outcome.status === 'fulfilled' && outcome.value !== null).length
 }

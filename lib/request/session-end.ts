@@ -5,6 +5,9 @@ import { revocableTokens } from '../tokens/revocation.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { SessionState } from './session-state.ts'
 
+/** How many sessions are revoked at one time. */
+const REVOKED_AT_ONCE = 4
+
 /** Who ends a session: a request, or somebody who has none. */
 export interface Caller {
   readonly server: FastifyInstance
@@ -27,6 +30,14 @@ export async function revokeTokens ({ tokenService, backchannelFor, clock }: Pro
   }
 }
 
+/** Revokes the tokens of many sessions, a few at a time: each has a deadline, and the refreshes of others need connections meanwhile. */
+export async function revokeAll (provider: Provider, caller: Caller, sessions: readonly TokenSet[]): Promise<void> {
+  const waiting = [...sessions]
+  await Promise.all(Array.from({ length: REVOKED_AT_ONCE }, async () => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await revokeTokens(provider, caller, next)
+  }))
+}
+
 /** Revokes a session. @returns what it was, for its end to be told; `null` where there is none, or it has ended before. */
 export async function revokeLive (provider: Provider, caller: Caller, state: SessionState): Promise<TokenSet | null> {
   const tokens = await state.live()
@@ -42,11 +53,16 @@ export async function takeBack (provider: Provider, caller: Caller, state: Sessi
 
 /** Revokes what could not be started, or is to end. */
 export async function discard (provider: Provider, caller: Caller, state: SessionState, tokens: TokenSet): Promise<void> {
+  await revokeTokens(provider, caller, await giveUp(provider, state, tokens))
+}
+
+/** No process goes on with a session; it may still be in its store. @returns what of it is to be revoked. */
+export async function giveUp (provider: Provider, state: SessionState, tokens: TokenSet): Promise<TokenSet> {
   // At once: nothing that a refresh brings meanwhile is kept.
   provider.coordinator.end(tokens.sessionId)
   const newest = await newestOf(provider, tokens)
   await state.forget(tokens)
-  await revokeTokens(provider, caller, newest)
+  return newest
 }
 
 /**

@@ -5,7 +5,6 @@ import { errorOf, RefreshFailure } from '../refresh/failure.ts'
 import { SessionState } from './session-state.ts'
 import { endReplaced, revokeLive } from './session-end.ts'
 import type { SessionPlace } from '../stores/session-place.ts'
-import type { SessionEndReason } from '../tokens/events.ts'
 import type { TokenExchange } from '../tokens/token-exchange.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
 import type { Subject } from '../token-service/token-service.ts'
@@ -131,9 +130,9 @@ export class SessionTokens {
   }
 
   /** @returns what has ended. */
-  async revoke (reason?: SessionEndReason): Promise<TokenSet | null> {
+  async revoke (): Promise<TokenSet | null> {
     const tokens = await revokeLive(this.#provider, this.#place, this.state)
-    await this.state.end(tokens, reason)
+    await this.state.end(tokens)
     return tokens
   }
 }

@@ -164,6 +164,25 @@ t.test('sessions of one process', { skip }, async (t) => {
     while (server.families.some(({ alive }) => alive)) await new Promise((resolve) => { setTimeout(resolve, 10) })
   })
 
+  t.test('many sessions of a user end before the provider has revoked any, and of that few are under way at a time', async (t) => {
+    const { app, server, save } = await start(t, redis)
+    for (let count = 0; count < 12; count++) await save(await server.issue({ sub: 'alice' }))
+    const waiting: Array<() => void> = []
+    const answered = async () => await new Promise<void>((resolve) => { waiting.push(resolve) })
+    server.fault({ alter: async (answer) => await answered().then(() => answer) }, Infinity, 'revocation')
+    const ending = app.tokenSessions.end({ sub: 'alice' })
+    while (waiting.length === 0) await new Promise(setImmediate)
+    while ((await client.keys('tokens:session:*')).length > 0);
+    let most = 0
+    while (await Promise.race([ending, client.ping()]) === 'PONG') {
+      most = Math.max(most, waiting.length)
+      waiting.shift()?.()
+    }
+    t.equal(await ending, 12)
+    t.ok(most <= 5)
+    t.notOk(server.families.some(({ alive }) => alive))
+  })
+
   t.test('a provider that revokes nothing keeps no session alive', async (t) => {
     const { app, server, enter } = await start(t, redis)
     const { browser } = await enter()
