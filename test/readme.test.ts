@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import Fastify from 'fastify'
 import { test } from 'tap'
@@ -59,4 +59,14 @@ test('the README names every error code, and no other', async (t) => {
   const codes = readFileSync('lib/errors.ts', 'utf8').match(/(?<=')FST_TOKEN_[A-Z_]+(?=', ')/g)
   t.ok(codes !== null && codes.length > 10)
   t.strictSame(new Set(readme.match(/FST_TOKEN_[A-Z_]+/g)), new Set(codes))
+})
+
+test('CONTRIBUTING.md knows its way: each path it names is there, each folder of lib is named, and each command is one', async (t) => {
+  const page = readFileSync('CONTRIBUTING.md', 'utf8')
+  const paths = page.match(/(?<=[`\s])(?:lib|test|types|docs|bench|examples|\.ci)\/[\w./-]*/g) ?? []
+  t.ok(paths.length > 25, `${paths.length} paths`)
+  for (const path of paths) t.ok(existsSync(path), path)
+  for (const { name } of readdirSync('lib', { withFileTypes: true }).filter((entry) => entry.isDirectory())) t.ok(page.includes(`\`lib/${name}/\``), name)
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
+  for (const [, script = ''] of page.matchAll(/npm (?:run )?(test(?::\w+)?|(?<=run )\S+?)(?=[`\s])/g)) t.ok(script in scripts, script)
 })
