@@ -116,6 +116,7 @@ export type { TokenError, TokenErrorCode, UnauthenticatedError } from './errors.
 // What is stored, and where.
 export type { SessionDirectory, StoreContext, TokenStore } from './tokens/token-store.ts'
 export type { SessionQuery } from './tokens/session-query.ts'
+export type { IdTokenClaims } from './tokens/claims.ts'
 export type { TokenResponse } from './tokens/from-response.ts'
 export type { AccessToken, JsonWebKey, TokenSet } from './tokens/token-set.ts'
 

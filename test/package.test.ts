@@ -21,7 +21,7 @@ const publicNames = {
   index: `module.exports default tokenManagement
     clientAssertion clientSecretBasic clientSecretJwt clientSecretPost isTokenError none privateKeyJwt tlsClientAuth
     AccessToken AccessTokenParameters ApiClient ApiName AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientName ClientTokenParameters
-    Current DpopProofParameters EditableRequest FailureClass JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
+    Current DpopProofParameters EditableRequest FailureClass IdTokenClaims JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
     RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenError TokenErrorCode TokenExchange TokenManagementOptions TokenParameters
     TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError`,
   proxy: 'AllowedRoute default tokenProxy TokenProxyOptions',

@@ -8,7 +8,7 @@ import tap from 'tap'
 import { Agent, type Dispatcher } from 'undici'
 import tokenManagement, {
   clientAssertion, clientSecretBasic, clientSecretJwt, clientSecretPost, isTokenError, none, privateKeyJwt, tlsClientAuth, tokenManagement as named,
-  type AccessToken, type ApiClient, type ClientAuthentication, type JsonWebKey, type OutgoingRequest, type SessionDirectory, type StoreContext, type TokenErrorCode, type TokenManagementOptions, type TokenSession, type TokenSet, type TokenStore
+  type AccessToken, type ApiClient, type ClientAuthentication, type IdTokenClaims, type JsonWebKey, type OutgoingRequest, type SessionDirectory, type StoreContext, type TokenErrorCode, type TokenManagementOptions, type TokenSession, type TokenSet, type TokenStore
 } from '../lib/index.ts'
 import type { NameIn } from '../lib/outbound/names.ts'
 import { redisTokenStore, type RedisClient } from '../lib/redis.ts'
@@ -103,7 +103,8 @@ export const callbacks: TokenManagementOptions = {
       exactly<FastifyRequest>()(request, true)
       exactly<FastifyReply>()(reply, true)
       exactly<TokenSet>()(tokens, true)
-      exactly<Record<string, unknown> | undefined>()(claims, true)
+      exactly<IdTokenClaims | undefined>()(claims, true)
+      exactly<string | undefined>()(claims?.sub, true)
       return reply.redirect('/')
     }
   },
@@ -121,7 +122,7 @@ export const callbacks: TokenManagementOptions = {
     exactly<string | undefined>()(grant, true)
   },
   onRefreshed ({ provider, tokens, requests, durationSeconds, claims }) {
-    exactly<Record<string, unknown> | undefined>()(claims, true)
+    exactly<IdTokenClaims | undefined>()(claims, true)
     exactly<string>()(provider, true)
     exactly<TokenSet>()(tokens, true)
     exactly<number>()(requests, true)

@@ -3,7 +3,7 @@ import type { CheckedOptions } from '../options/check.ts'
 import type { Provider } from '../provider.ts'
 import { accessorOf } from '../request/decorate-requests.ts'
 import { discard, endReplaced, takeBack } from '../request/session-end.ts'
-import { readClaims } from '../tokens/jwt.ts'
+import { claimsOf } from '../tokens/claims.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 
 export interface SessionStartSettings {
@@ -23,7 +23,7 @@ export class RefusedByApp extends Error {
  * @throws RefusedByApp, FST_TOKEN_SESSION_TOO_LARGE, FST_TOKEN_STORE_FAILED
  */
 export async function startSession ({ provider, login }: SessionStartSettings, request: FastifyRequest, reply: FastifyReply, tokens: TokenSet): Promise<void> {
-  const said = tokens.idToken === undefined ? undefined : readClaims(tokens.idToken)
+  const said = claimsOf(tokens.idToken)
   const claims = said && { ...tokens.claims, ...said }
   const { state } = accessorOf(request).session({ provider: provider.name })
   if (!login.saveTokens) return await asking(() => login.onTokens?.(request, reply, tokens, claims))

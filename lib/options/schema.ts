@@ -2,6 +2,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { ClientAuth } from 'oauth4webapi'
 import { type Static, type TNumber, type TSchema, Type } from 'typebox'
 import type { Agent, Dispatcher } from 'undici'
+import type { IdTokenClaims } from '../tokens/claims.ts'
 import type { RefreshedEvent, RefreshFailedEvent, RefreshTokenReusedEvent, SessionEndedEvent } from '../tokens/events.ts'
 import type { ExtraParameters } from '../tokens/extra-parameters.ts'
 import type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from '../tokens/outgoing-request.ts'
@@ -68,8 +69,8 @@ const Login = Type.Object({
   userInfo: Type.Boolean({ default: false, description: 'Ask the UserInfo endpoint once at login, for providers whose id_token says little: what `session.claims` names, and the id_token does not say, is kept of it. The login goes on without where that fails, and fails where it is about somebody else.' }),
   pushedAuthorizationRequests: Type.Boolean({ default: false, description: 'Push the authorization request to the provider, so that its parameters do not travel through the browser (PAR, RFC 9126). Done in any case where the provider\'s metadata says `require_pushed_authorization_requests`.' }),
   saveTokens: Type.Boolean({ default: true, description: '`false`: the tokens are handed to `login.onTokens` and not stored.' }),
-  onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
-  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: Record<string, unknown>) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. Fails closed: what it throws is the answer, nobody is logged in then, and what was issued is revoked.' })),
+  onTokens: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: IdTokenClaims) => unknown>({ description: 'Takes the tokens where `saveTokens` is `false`.' })),
+  onLogin: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, tokens: TokenSet, claims?: IdTokenClaims) => unknown>({ description: 'Runs after a login is stored, with the claims of the id_token. May send a reply of its own, and returns it then. Fails closed: what it throws is the answer, nobody is logged in then, and what was issued is revoked.' })),
   onFailed: Type.Optional(callback<(request: FastifyRequest, reply: FastifyReply, error: FastifyError) => unknown>({ description: 'Answers a login that failed, in place of the plain page for people and the JSON for programs. It sends the reply, or returns what is to be sent with the status of the error.' }))
 }, { additionalProperties: false, description: 'Log in through the provider, with @fastify/oauth2. Leave it out where the app does that itself and calls `request.tokens.save()`.' })
 

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import { type RefreshedEvent, type RefreshFailedEvent, type RefreshTokenReusedEvent, type SessionEndedEvent, tell } from '../tokens/events.ts'
-import { readClaims } from '../tokens/jwt.ts'
+import { claimsOf } from '../tokens/claims.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { isAnswer, type RefreshFailure } from './failure.ts'
 import { detailsOf } from './outages.ts'
@@ -33,7 +33,7 @@ export class RefreshEvents {
   refreshed ({ idToken: before }: TokenSet, tokens: TokenSet, about: About): void {
     const { provider, log, onRefreshed } = this.#settings
     const { idToken } = tokens
-    const claims = idToken === undefined || idToken === before ? undefined : readClaims(idToken)
+    const claims = idToken === before ? undefined : claimsOf(idToken)
     tell(log, 'onRefreshed', onRefreshed, { ...about, provider, tokens, claims })
   }
 

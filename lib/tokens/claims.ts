@@ -20,6 +20,15 @@ export function namedClaims (claims: Readonly<Record<string, unknown>>, names: r
   return Object.fromEntries(names.filter((name) => Object.hasOwn(claims, name)).map((name) => [name, claims[name]]))
 }
 
+/** All that an id_token says: what `TokenClaims` knows, and more. */
+export type IdTokenClaims = TokenClaims & Readonly<Record<string, unknown>>
+
+/** What an id_token says; `undefined` where there is none. */
+export function claimsOf (idToken: string | undefined): IdTokenClaims | undefined {
+  const claims = idToken === undefined ? undefined : readClaims(idToken)
+  return claims && isClaims(claims) ? claims : undefined
+}
+
 /** What types claims have is the provider's word, and the app's, where it augments the interface. */
 export function isClaims (claims: object): claims is TokenClaims {
   return isRecord(claims)

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { IdTokenClaims } from './claims.ts'
 import type { TokenSet } from './token-set.ts'
 
 /**
@@ -25,7 +26,7 @@ interface RefreshEvent {
 export interface RefreshedEvent extends RefreshEvent {
   readonly tokens: TokenSet
   /** The claims of the new id_token, where the answer had one: checked, and of the same user as the session's. */
-  readonly claims?: Record<string, unknown> | undefined
+  readonly claims?: IdTokenClaims | undefined
 }
 
 /** A refresh that failed. */
