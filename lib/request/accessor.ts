@@ -1,18 +1,34 @@
 import type { FastifyReply, FastifyRequest, TokenClaims } from 'fastify'
 import { isNobody } from '../errors.ts'
 import { type Provider, providerNamed } from '../provider.ts'
+import { RequestContext } from '../stores/request-context.ts'
 import { RequestPlace } from '../stores/session-place.ts'
 import type { TokenResponse } from '../tokens/from-response.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { SessionTokens } from './session-tokens.ts'
 import type { AccessTokenParameters, DpopProofParameters, OAuth2Token, SaveParameters, SessionParameters, TokenParameters, Tokens } from './tokens.ts'
 
+/** A session that a request has asked for, and the one before it: most ask for one, which takes no list. */
+class AskedSession {
+  readonly provider: Provider
+  readonly context: unknown
+  readonly session: SessionTokens
+  readonly earlier: AskedSession | undefined
+
+  constructor (provider: Provider, context: unknown, session: SessionTokens, earlier: AskedSession | undefined) {
+    this.provider = provider
+    this.context = context
+    this.session = session
+    this.earlier = earlier
+  }
+}
+
 /** All that one request does with tokens. There is one a request, so that a request reads its own writes. */
 export class Accessor implements Tokens {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #providers: ReadonlyMap<string, Provider>
-  #sessions: ReadonlyArray<{ readonly provider: Provider, readonly context: unknown, readonly session: SessionTokens }> = []
+  #asked: AskedSession | undefined
 
   constructor (request: FastifyRequest, reply: FastifyReply, providers: ReadonlyMap<string, Provider>) {
     this.#request = request
@@ -35,7 +51,7 @@ export class Accessor implements Tokens {
   isDue ({ provider: name, resource, scope, context }: TokenParameters = {}): boolean {
     const provider = name === undefined ? providerNamed(this.#providers, name) : this.#providers.get(name)
     if (provider === undefined || resource !== undefined || scope !== undefined) return true
-    const dueAt = provider.storeFor(this.#request.server).dueAt?.({ request: this.#request, reply: this.#reply, provider: provider.name, context })
+    const dueAt = provider.storeFor(this.#request.server).dueAt?.(new RequestContext(this.#request, this.#reply, provider.name, context))
     return dueAt === undefined || !(provider.clock() < dueAt)
   }
 
@@ -73,13 +89,16 @@ export class Accessor implements Tokens {
   beforeSend (): Promise<void> | undefined {
     for (const provider of this.#providers.values()) {
       const store = provider.storeFor(this.#request.server)
-      if (store.endedByApp?.({ request: this.#request, reply: this.#reply, provider: provider.name })) this.session({ provider: provider.name })
+      if (store.endedByApp?.(new RequestContext(this.#request, this.#reply, provider.name, undefined))) this.session({ provider: provider.name })
     }
-    return this.#sessions.every(({ session }) => session.state.isSettled) ? undefined : this.#settle()
+    for (let asked = this.#asked; asked !== undefined; asked = asked.earlier) {
+      if (!asked.session.state.isSettled) return this.#settle()
+    }
+    return undefined
   }
 
   async #settle (): Promise<void> {
-    for (const { session } of this.#sessions) await session.state.beforeSend()
+    for (let asked = this.#asked; asked !== undefined; asked = asked.earlier) await asked.session.state.beforeSend()
   }
 
   /** @throws FST_TOKEN_UNKNOWN_PROVIDER */
@@ -89,12 +108,12 @@ export class Accessor implements Tokens {
 
   session ({ provider: name, context }: SessionParameters): SessionTokens {
     const provider = this.provider(name)
-    for (const known of this.#sessions) {
-      if (known.provider === provider && (known.context === context || known.session.ignoresContext)) return known.session
+    for (let asked = this.#asked; asked !== undefined; asked = asked.earlier) {
+      if (asked.provider === provider && (asked.context === context || asked.session.ignoresContext)) return asked.session
     }
     const store = provider.storeFor(this.#request.server)
-    const session = new SessionTokens(provider, new RequestPlace(store, { request: this.#request, reply: this.#reply, provider: provider.name, context }))
-    this.#sessions = [...this.#sessions, { provider, context, session }]
+    const session = new SessionTokens(provider, new RequestPlace(store, new RequestContext(this.#request, this.#reply, provider.name, context)))
+    this.#asked = new AskedSession(provider, context, session, this.#asked)
     return session
   }
 }
