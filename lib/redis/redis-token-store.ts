@@ -55,6 +55,10 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
     return living
   }
 
+  async function heldBy (request: FastifyRequest): Promise<readonly Found[]> {
+    return found.get(request) ?? await find(request)
+  }
+
   async function get ({ request }: StoreContext): Promise<TokenSet | null> {
     const [newest] = await find(request)
     return newest?.record.tokens ?? null
@@ -62,7 +66,7 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
 
   async function set (context: StoreContext, tokens: TokenSet): Promise<void> {
     if (tokens.generation === 0) return await start(context, tokens)
-    const held = (found.get(context.request) ?? await find(context.request)).find(({ record }) => record.tokens.sessionId === tokens.sessionId)
+    const held = (await heldBy(context.request)).find(({ record }) => record.tokens.sessionId === tokens.sessionId)
     if (held !== undefined) await rewrite(context.request, held.id, tokens)
   }
 
@@ -77,7 +81,7 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
   async function start (context: StoreContext, tokens: TokenSet): Promise<void> {
     if (!isResponseOpen(context)) throw new HeadersSent()
     const { request } = context
-    const before = found.get(request) ?? await find(request)
+    const before = await heldBy(request)
     // The same login, here or in another process: its record may have come further by now.
     const known = begunBy.get(tokens) ?? await idOf(tokens.sessionId)
     const id = known ?? cookie.newId()
@@ -97,7 +101,7 @@ export function makeRedisTokenStore (settings: TokenStoreSettings, how: Pick<Lin
 
   /** On the server alone: by now the browser may hold a session of a new login. */
   async function drop (request: FastifyRequest): Promise<void> {
-    const held = found.get(request) ?? await find(request)
+    const held = await heldBy(request)
     await Promise.all(idsOf(request).map((id) => records.drop(id)))
     await Promise.all(held.map(({ record }) => index.remove(record.tokens.sessionId)))
     found.set(request, [])
