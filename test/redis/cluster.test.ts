@@ -116,7 +116,9 @@ t.test('four processes', { skip: whyNotRedis(), timeout: 300_000 }, async (t) =>
     const before = await inScripts()
     await browser.get('/token')
     t.ok(await inScripts() - before <= 4, 'claim, sending, settle, and now and then what was missed')
-    const atRest = await commands()
+    // What goes on behind the refresh may come a moment after its answer: until nothing does but the question itself.
+    let atRest = await commands()
+    for (let last = 0; atRest - last !== 1;) [last, atRest] = [atRest, await commands()]
     for (let place = 0; place < 12; place++) t.equal((await member(place % 4).browser(browser).get('/token')).status, 200)
     t.equal(await commands() - atRest, 1, 'the question for the number itself')
   })
