@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TokenManagementOptions } from '../../../lib/index.ts'
 import type { AuthorizationServer } from '../authorization-server/authorization-server.ts'
 import { Browser } from '../browser.ts'
 import type { Closing, TestRedis } from '../redis-server.ts'
 import { sessionKey } from '../start-app.ts'
+import { SharedOffset } from './shared-offset.ts'
 
 /** What a process of the cluster is told as it starts. */
 export interface Membership {
@@ -22,14 +25,11 @@ export interface Membership {
   readonly isStoredThere?: boolean
   /** What JSON can say of them. */
   readonly options?: Partial<TokenManagementOptions>
-  /** Seconds that its clock is moved as it starts. */
-  readonly moved: number
+  /** The file that says how many seconds its clock is moved. */
+  readonly offset: string
   /** The moment of its first refresh at which it is killed. */
   readonly diesAfter?: 'claim' | 'sending' | 'answer' | 'settle'
 }
-
-/** What it is told later: how many seconds its clock is moved. */
-export interface Order { readonly move: number }
 
 export type Report = { readonly origin: string } | { readonly told: string }
 
@@ -39,13 +39,15 @@ export class Member {
   /** What its app was told, in this order. */
   readonly told: string[]
   readonly #process: ChildProcess
+  readonly #offset: SharedOffset
   #moved = 0
   #skewed = 0
 
-  constructor (origin: string, told: string[], child: ChildProcess) {
+  constructor (origin: string, told: string[], child: ChildProcess, offset: SharedOffset) {
     this.origin = origin
     this.told = told
     this.#process = child
+    this.#offset = offset
   }
 
   /** A browser that talks to this process, with another one's cookies. */
@@ -64,17 +66,13 @@ export class Member {
   /** Moves its clock, by so many seconds from where it started. */
   move (seconds: number): void {
     this.#moved = seconds
-    this.#tellTime()
+    this.#offset.set(this.#moved + this.#skewed)
   }
 
   /** Makes its clock differ from those of the others, by so many seconds. */
   skew (seconds: number): void {
     this.#skewed = seconds
-    this.#tellTime()
-  }
-
-  #tellTime (): void {
-    if (this.#process.connected) this.#process.send({ move: this.#moved + this.#skewed })
+    this.#offset.set(this.#moved + this.#skewed)
   }
 
   kill (signal: NodeJS.Signals = 'SIGKILL'): void {
@@ -103,12 +101,18 @@ export interface Cluster {
 
 export async function startCluster (t: Closing, server: AuthorizationServer, redis: TestRedis | undefined, size: number, common: Partial<Membership> = {}): Promise<Cluster> {
   let offset = 0
+  let joined = 0
   server.settings.now = () => Date.now() + offset * 1000
   const members: Member[] = []
+  const place = mkdtempSync(path.join(tmpdir(), 'cluster-'))
+  t.teardown(() => { rmSync(place, { recursive: true }) })
 
   async function join (own: Partial<Membership> = {}): Promise<Member> {
     const { clientId, clientSecret } = server.settings
-    const membership: Membership = { issuer: server.issuer, clientId, clientSecret, key: sessionKey, redisPort: redis?.port, moved: 0, ...common, ...own }
+    const file = path.join(place, String(++joined))
+    const membership: Membership = { issuer: server.issuer, clientId, clientSecret, key: sessionKey, redisPort: redis?.port, offset: file, ...common, ...own }
+    const shared = SharedOffset.create(file)
+    shared.set(offset)
     const child = spawn(process.execPath, ['--import', 'tsx', path.join(import.meta.dirname, 'member.ts')], {
       env: { ...process.env, NODE_OPTIONS: '', MEMBERSHIP: JSON.stringify(membership) },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc']
@@ -122,7 +126,7 @@ export async function startCluster (t: Closing, server: AuthorizationServer, red
       })
       child.once('exit', (code) => { reject(new Error(`A process ended with ${code} before it listened`)) })
     })
-    const member = new Member(origin, told, child)
+    const member = new Member(origin, told, child, shared)
     member.move(offset)
     members.push(member)
     return member

@@ -3,17 +3,17 @@ import { Redis } from 'ioredis'
 import tokenManagement, { type SessionQuery } from '../../../lib/index.ts'
 import { redisRefreshCoordinator, redisTokenStore } from '../../../lib/redis.ts'
 import type { SharedCoordinatorFactory } from '../../../lib/tokens/shared-coordinator.ts'
-import type { Membership, Order, Report } from './cluster.ts'
+import type { Membership, Report } from './cluster.ts'
+import { SharedOffset } from './shared-offset.ts'
 
 /*
  * One process of a cluster, as `startCluster` starts it: an app of the plugin's user, which logs to nobody and reports what it
  * is told to the test. `GET /token` is the access token, `POST /save` starts a session, `POST /leave` ends it; `POST /end` ends those that its
  * body asks for, and `POST /job` is the access token of one, without its browser.
  */
-const { issuer, clientId, clientSecret, key, redisPort, sentinelPort, timeout = 2, isStoredThere = false, options, moved, diesAfter }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
-let offset = moved
+const { issuer, clientId, clientSecret, key, redisPort, sentinelPort, timeout = 2, isStoredThere = false, options, offset: offsetFile, diesAfter }: Membership = JSON.parse(process.env.MEMBERSHIP ?? '')
+const offset = SharedOffset.open(offsetFile)
 const report = (what: Report) => { process.send?.(what) }
-process.on('message', (order: Order) => { offset = moved + order.move })
 process.on('disconnect', () => process.exit()) // the test is gone
 
 const again = () => 100
@@ -27,7 +27,7 @@ await app.register(tokenManagement, {
   clientId,
   clientSecret,
   session: { key },
-  clock: () => Date.now() / 1000 + offset,
+  clock: () => Date.now() / 1000 + offset.get(),
   onRefreshed: () => report({ told: 'refreshed' }),
   onRefreshFailed: ({ failure }) => report({ told: `failed: ${failure}` }),
   onSessionEnded: ({ reason }) => report({ told: `ended: ${reason}` }),
