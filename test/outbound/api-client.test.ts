@@ -67,12 +67,15 @@ async function startApiApp (t: Test, { server: settings, api: apiSettings, apiOp
 
 const getOrders: Call = async ({ fetch }) => await fetch('/orders')
 
-test('the user\'s current access token goes with a call, under the canonical name of its scheme', async (t) => {
+test('R20 the user\'s current access token goes with a call, under the canonical name of its scheme, and nowhere but in that header', async (t) => {
   const { api, call, login, server } = await startApiApp(t)
   const browser = await login()
   const { json } = await call(browser, getOrders)
   t.match(json, { status: 200, body: { sub: 'alice', method: 'GET', url: '/orders' } })
   t.match(api.requests, [{ headers: { authorization: /^(Bearer|DPoP) ey/ } }])
+  const [{ headers: { authorization = '', ...others } = {}, ...rest } = {}] = api.requests
+  const [, token = 'none'] = authorization.split(' ')
+  t.notOk(JSON.stringify([others, rest]).includes(token))
   t.equal(server.refreshes, 0)
 })
 

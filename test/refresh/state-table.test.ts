@@ -107,7 +107,7 @@ for (const [when, seconds] of [['inside the window', INSIDE_WINDOW], ['expired',
     t.match(event, { provider: 'default', requests: 1, tokens: { generation: 1, accessTokens: [{ scope: 'openid offline_access' }], idToken: String } })
   })
 
-  test(`${when}, invalid_grant with whatever status below 500: the session is over after the grace period, onSessionEnded is told once, and no further request (R15 R16 R17)`, async (t) => {
+  test(`${when}, invalid_grant with whatever status below 500: the session is over after the grace period, onSessionEnded is told once, and no further request (R15 R16 R17 R43)`, async (t) => {
     for (const status of [400, 401, 403, 200]) {
       const all = await scene(t)
       const { browser, clock, server } = all
