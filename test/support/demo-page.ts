@@ -1,15 +1,26 @@
-import type { Page } from 'playwright-core'
-import type { Test } from 'tap'
+import type { Browser, Page } from 'playwright-core'
+import file, { type Test } from 'tap'
 import { startChromium } from './chromium.ts'
 import { type DemoOptions, startDemo } from './demo.ts'
 
-/** The demo, and a page of a browser that is on its way there. */
+/** One for all tests of a file: a browser takes longer to start than a page. */
+let browser: Promise<Browser> | undefined
+
+async function chromium (): Promise<Browser> {
+  if (browser === undefined) {
+    const starting = browser = startChromium()
+    file.teardown(async () => { await (await starting).close() })
+  }
+  return await browser
+}
+
+/** The demo, and a page of somebody's who is on the way there. */
 export async function openDemo (t: Test, how: DemoOptions = {}) {
   const demo = await startDemo(how)
   t.teardown(() => demo.close())
-  const browser = await startChromium()
-  t.teardown(() => browser.close())
-  const page = await browser.newPage()
+  const person = await (await chromium()).newContext()
+  t.teardown(() => person.close())
+  const page = await person.newPage()
   page.setDefaultTimeout(20_000)
   return { demo, page }
 }
