@@ -56,7 +56,7 @@ for (const size of [1, 2, 4]) {
   // So that each process has seen as many requests as the single one.
   for (let warm = 0; warm < 60 * size; warm++) await storm(here)
   for (const latency of latencies) {
-    here.server.settings.latency = latency
+    here.server.settings.latency = latency / 1000
     const before = [await scripts(redis), await messages(redis)] as const
     const storms: Array<{ spread: number, total: number }> = []
     for (let round = 0; round < rounds; round++) storms.push(await storm(here))

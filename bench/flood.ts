@@ -16,7 +16,7 @@ const perSecond = 300
 const users = 40
 const rounds = 5
 
-const server = await startStrictServer({ latency, expiresIn: 1 })
+const server = await startStrictServer({ latency: latency / 1000, expiresIn: 1 })
 const app = Fastify({ forceCloseConnections: true })
 await app.register(tokenManagement, {
   issuer: server.issuer,

@@ -26,7 +26,7 @@ interface Contestant {
 }
 
 async function enter (subject: Subject): Promise<Contestant> {
-  const server = await startStrictServer({ latency }, subject.wantsHttps)
+  const server = await startStrictServer({ latency: latency / 1000 }, subject.wantsHttps)
   return { subject, server, running: await subject.start(server), storms: [] }
 }
 

@@ -6,6 +6,15 @@ import { StoreApp } from './testing/visitor.ts'
 import type { TokenStore } from './tokens/token-store.ts'
 import { isRecord } from './tokens/record.ts'
 
+// A provider to test against.
+export { faults } from './testing/provider/faults.ts'
+export { testProvider } from './testing/provider/test-provider.ts'
+export type { Fault } from './testing/provider/fault-queue.ts'
+export type { Gate, HoldOptions } from './testing/provider/gate.ts'
+export type { Endpoint as ProviderEndpoint, RequestRecord as ProviderRequest } from './testing/provider/request-log.ts'
+export type { TestProviderSettings } from './testing/provider/settings.ts'
+export type { IssuedTokens, IssueOptions, TestProvider } from './testing/provider/test-provider.ts'
+
 /** What runs tests: the `t` of node:test or of tap, or an object with the `test` of another runner. */
 export interface TestRunner {
   test (name: string, run: (t: unknown) => Promise<void>): unknown

@@ -27,7 +27,7 @@ const publicNames = {
   proxy: 'AllowedRoute default tokenProxy TokenProxyOptions',
   redis: `AvailabilityEvent IndexedLogin MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
     SharedCoordinatorFactory SharedCoordinatorSettings SharedLogouts TokenStoreFactory TokenStoreSettings`,
-  testing: 'ConformanceOptions TestRunner tokenStoreConformance'
+  testing: 'ConformanceOptions Fault faults Gate HoldOptions IssuedTokens IssueOptions ProviderEndpoint ProviderRequest testProvider TestProvider TestProviderSettings TestRunner tokenStoreConformance'
 }
 
 /**

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import express, { type ErrorRequestHandler } from 'express'
 import openidConnect from 'express-openid-connect'
-import { signingAlgorithm } from '../../test/support/authorization-server/signer.ts'
+import { signingAlgorithm } from '../../lib/testing/provider/signer.ts'
 import { freePort } from '../../test/support/free-port.ts'
 import { scope, type Subject } from '../subject.ts'
 

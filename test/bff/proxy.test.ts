@@ -41,7 +41,7 @@ interface ProxyAppOptions extends TestAppOptions {
 async function startProxyApp (t: Test, { server: settings, api: apiSettings, apiOptions, proxy, routes, ...options }: ProxyAppOptions = {}): Promise<ProxyApp> {
   const server = await startAuthorizationServer({ accessTokenFormat: 'jwt', ...settings })
   t.teardown(() => server.close())
-  const api = await startApi(t, { issuer: server.issuer, now: () => server.settings.now(), ...apiSettings })
+  const api = await startApi(t, { issuer: server.issuer, clock: server.clock, ...apiSettings })
   const app = await startApp(t, server, {
     apis: { orders: { origin: api.origin, token: 'user', ...apiOptions } },
     routes: async (instance) => {
@@ -50,7 +50,7 @@ async function startProxyApp (t: Test, { server: settings, api: apiSettings, api
     },
     ...options
   })
-  server.settings.now = () => app.clock.now * 1000
+  server.settings.clock = () => app.clock.now
   return { ...app, server, api }
 }
 
@@ -605,7 +605,7 @@ for (const dpop of [false, true]) {
       }
     })
     const clock = { now: Date.now() / 1000 }
-    const api = await startApi(t, { issuer: provider.issuer, audience, dpopNonce: dpop ? 'issued' : null, now: () => clock.now * 1000 })
+    const api = await startApi(t, { issuer: provider.issuer, audience, dpopNonce: dpop ? 'issued' : null, clock: () => clock.now })
     const app = Fastify({ forceCloseConnections: true })
     t.teardown(() => app.close())
     await app.register(tokenManagement, {

@@ -18,7 +18,7 @@ async function startClientApp (t: Test, clients: TokenManagementOptions['clients
   const server = await startAuthorizationServer({ clientSecret: 'the-secret-of-the-client', ...settings })
   t.teardown(() => server.close())
   const started = await startApp(t, server, { clients })
-  server.settings.now = () => started.clock.now * 1000
+  server.settings.clock = () => started.clock.now
   return { ...started, server, ask: (name, parameters) => started.app.clientAccessToken(name, parameters) }
 }
 

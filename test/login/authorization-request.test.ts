@@ -21,7 +21,7 @@ function keyTaker () {
 test('R33 a login binds the code to the key of the session that it brings: dpop_jkt, the proof at the redemption, and every refresh', async (t) => {
   const { keys, onLogin } = keyTaker()
   const { server, browser, clock, log } = await startLoginApp(t, { server: { ...dpop, bindRefreshTokens: true }, login: { onLogin } })
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   const url = await startLogin(browser)
   const sealed = sealedLogin(browser)
   t.ok(sealed.length < 1000)

@@ -1,6 +1,6 @@
 import { test, type Test } from 'tap'
 import { faults } from '../support/authorization-server/faults.ts'
-import type { Fault } from '../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../lib/testing/provider/fault-queue.ts'
 import type { Answer } from '../support/browser.ts'
 import { authorize, callbackUri, logIn, sealedLogin, startLogin, startLoginApp, withParameter, type LoginApp } from '../support/login-flow.ts'
 
@@ -147,7 +147,7 @@ test('a code that has expired logs nobody in', async (t) => {
   const started = await startLoginApp(t)
   const { browser, server, errors } = started
   const callback = await authorize(await startLogin(browser))
-  server.settings.now = () => Date.now() + 61_000
+  server.settings.clock = () => Date.now() / 1000 + 61
   await refused(t, started, await browser.get(callback), /invalid_grant/)
   t.match(errors[0]?.cause, { status: 400, error: 'invalid_grant' })
 })

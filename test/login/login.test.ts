@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify'
 import { test } from 'tap'
 import { localPath } from '../../lib/login/local-path.ts'
 import type { TokenSet } from '../../lib/index.ts'
-import { send } from '../support/authorization-server/answer.ts'
+import { send } from '../../lib/testing/provider/answer.ts'
 import { Browser } from '../support/browser.ts'
 import { authorize, callbackUri, logIn, sealedLogin, startLogin, startLoginApp, transactionsOf } from '../support/login-flow.ts'
 

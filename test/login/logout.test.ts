@@ -1,7 +1,7 @@
 import { test, type Test } from 'tap'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { faults } from '../support/authorization-server/faults.ts'
-import type { Fault } from '../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../lib/testing/provider/fault-queue.ts'
 import { type Answer, Browser } from '../support/browser.ts'
 import { goOn, logIn, startLoginApp, type LoginApp, type LoginAppOptions } from '../support/login-flow.ts'
 import { startApp } from '../support/start-app.ts'

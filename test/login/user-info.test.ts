@@ -2,7 +2,7 @@
 import { test, type Test } from 'tap'
 import type { TokenManagementOptions, TokenSet } from '../../lib/index.ts'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
-import type { Fault } from '../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../lib/testing/provider/fault-queue.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { Browser } from '../support/browser.ts'
 import { authorize, callbackUri, logIn, startLogin, startLoginApp, type LoginAppOptions } from '../support/login-flow.ts'

@@ -37,7 +37,7 @@ interface ApiAppOptions extends TestAppOptions {
 async function startApiApp (t: Test, { server: settings, api: apiSettings, apiOptions, moreApis, ...options }: ApiAppOptions = {}): Promise<ApiApp> {
   const server = await startAuthorizationServer({ accessTokenFormat: 'jwt', ...settings })
   t.teardown(() => server.close())
-  const api = await startApi(t, { issuer: server.issuer, now: () => server.settings.now(), ...apiSettings })
+  const api = await startApi(t, { issuer: server.issuer, clock: server.clock, ...apiSettings })
   let toCall: Call = async () => undefined
   let result: unknown
   const app = await startApp(t, server, {
@@ -57,7 +57,7 @@ async function startApiApp (t: Test, { server: settings, api: apiSettings, apiOp
     },
     ...options
   })
-  server.settings.now = () => app.clock.now * 1000
+  server.settings.clock = () => app.clock.now
   const call: ApiApp['call'] = async (browser, made, name = 'orders') => {
     toCall = made
     return await browser.get(`/call/${name}`)

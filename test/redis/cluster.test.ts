@@ -13,7 +13,7 @@ t.test('four processes', { skip: whyNotRedis(), timeout: 300_000 }, async (t) =>
 
   for (const latency of [50, 6000]) {
     t.test(`200 parallel requests on one expired session are one token request, at a latency of ${latency} ms`, async (t) => {
-      server.settings.latency = latency
+      server.settings.latency = latency / 1000
       const answers = await here.storm(await here.expired(), 50)
       server.settings.latency = 0
       t.strictSame(summaryOf(answers), { statuses: [200], tokens: 1 })

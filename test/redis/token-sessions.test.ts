@@ -94,7 +94,7 @@ t.test('sessions of one process', { skip }, async (t) => {
     const { sessionId } = await enter()
     const session = await app.tokenSessions.get(sessionId)
     clock.now += 301
-    server.settings.now = () => clock.now * 1000
+    server.settings.clock = () => clock.now
     const accessToken = await session?.accessToken() ?? ''
     const call = async (dpop = '') => (await fetch(`${server.issuer}/userinfo`, { headers: { authorization: `DPoP ${accessToken}`, dpop } })).status
     const htu = `${server.issuer}/userinfo`
@@ -119,7 +119,7 @@ t.test('sessions of one process', { skip }, async (t) => {
     const { app, clock, server, enter, ended } = await start(t, redis)
     const first = await enter('alice')
     clock.now += 60
-    server.settings.now = () => clock.now * 1000
+    server.settings.clock = () => clock.now
     const second = await enter('alice')
     const ofBob = await enter('bob')
     const list = await app.tokenSessions.list({ sub: 'alice' })

@@ -1,7 +1,7 @@
 /* What an admin sees of an outage: a line as it begins, and one as it ends. */
 import { test, type Test } from 'tap'
 import { faults } from '../support/authorization-server/faults.ts'
-import type { Fault } from '../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../lib/testing/provider/fault-queue.ts'
 import { ages, type Scenario, startScenario } from '../support/scenario.ts'
 
 /** The lines of the plugin itself, at the level info and above. */

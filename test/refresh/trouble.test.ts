@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { test } from 'tap'
 import { faults } from '../support/authorization-server/faults.ts'
-import type { Fault } from '../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../lib/testing/provider/fault-queue.ts'
 import type { Browser } from '../support/browser.ts'
 import { ages, startScenario } from '../support/scenario.ts'
 

@@ -5,7 +5,7 @@ import session from '@fastify/session'
 import { test, type Test } from 'tap'
 import tokenManagement from '../../lib/index.ts'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
-import { Gate } from '../support/authorization-server/gate.ts'
+import { Gate } from '../../lib/testing/provider/gate.ts'
 import { sessionKey } from '../support/start-app.ts'
 import { Browser } from '../support/browser.ts'
 import { JsonSessionStore } from '../support/json-session-store.ts'
@@ -27,7 +27,7 @@ async function start (t: Test, options: SessionAppOptions = {}) {
     }),
     ...options
   })
-  app.server.settings.now = () => app.clock.now * 1000
+  app.server.settings.clock = () => app.clock.now
   await logIn(app.browser)
   return { ...app, gate }
 }

@@ -59,7 +59,7 @@ test('Cognito: a logout keeps the logout_uri of the endpoint, and adds the clien
 
 test('GitHub: JSON is asked for, and an error in a 200 is one', async (t) => {
   const { server, browser, clock, log } = await startLoginApp(t, { login: { scope: ['repo'] } })
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   server.fault(faults.members({ error: 'bad_verification_code', error_description: 'The code passed is incorrect or expired.' }))
   t.match(await logIn(browser), { status: 400, json: { code: 'FST_TOKEN_LOGIN_FAILED', message: /bad_verification_code/ } })
   server.fault(faults.oauthError('incorrect_client_credentials', 200))
@@ -82,7 +82,7 @@ test('GitHub: bad_refresh_token ends the session like invalid_grant', async (t) 
 test('Slack: the hook of the notes finds the user\'s token, and says errors in the standard\'s words', async (t) => {
   const { tokenResponse } = await optionsOf(/(?<=## Slack\n\n```ts\n)[^]*?(?=```)/.exec(notes)?.[0] ?? '')
   const { server, browser, clock } = await startLoginApp(t, { login: { scope: ['users:read'] }, tokenResponse })
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   server.fault(faults.answer(200, { ok: false, error: 'invalid_code' }))
   t.match(await logIn(browser), { status: 400, json: { code: 'FST_TOKEN_LOGIN_FAILED', message: /invalid_code/ } })
   server.fault({ alter: (answer) => ({ ...answer, body: { ok: true, access_token: 'xoxb-bot', token_type: 'bot', team: { id: 'T1' }, authed_user: { id: 'U1', ...Object(answer.body), token_type: 'user' } } }) })

@@ -36,7 +36,7 @@ const ask = async (browser: Browser, resource: string) => await browser.get(`/ap
 test('F1 five APIs and room for three: at two apps with one key, each token is asked for once in its lifetime and app, and no refresh token twice', async (t) => {
   const server = await startServer(t)
   const [first, second] = [await start(t, server), await start(t, server)]
-  server.settings.now = () => first.clock.now * 1000
+  server.settings.clock = () => first.clock.now
   const browser = await first.login()
   for (let lifetime = 0; lifetime < 2; lifetime++) {
     const before = server.refreshes
@@ -62,7 +62,7 @@ test('F1 five APIs and room for three: at two apps with one key, each token is a
 test('F1 what is kept of a session that is too large: the newest refresh token, what was just issued, and the youngest of the others', async (t) => {
   const server = await startServer(t)
   const { login, clock, app } = await start(t, server)
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   const browser = await login()
   for (const resource of apis) {
     clock.now += 60
@@ -82,7 +82,7 @@ test('F1 what is kept of a session that is too large: the newest refresh token, 
 test('F1 parallel requests on a session that is too large get the same cookie, and expired tokens make room first', async (t) => {
   const server = await startServer(t)
   const { login, clock } = await start(t, server)
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   const browser = await login()
   for (const resource of apis.slice(0, 3)) await ask(browser, resource)
   clock.now += 3601
@@ -117,7 +117,7 @@ for (const code of ['FST_TOKEN_SESSION_TOO_LARGE', 'ENOSPC']) {
 test('F1 a token that is too large by itself costs nobody the new refresh token', async (t) => {
   const server = await startServer(t)
   const { login, clock } = await start(t, server)
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   const browser = await login()
   server.fault({ alter: (answer) => ({ ...answer, body: { ...Object(answer.body), access_token: noise(9000) } }) })
   const large = await ask(browser, apis[0] ?? '')
@@ -134,7 +134,7 @@ test('F1 a token that is too large by itself costs nobody the new refresh token'
 test('what fits in no way is not written, however often it is tried', async (t) => {
   const server = await startServer(t)
   const { login, log, clock } = await start(t, server, { session: { key: sessionKey, maxCookieBytes: 4000 } })
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   const browser = await login()
   server.fault({ alter: (answer) => ({ ...answer, body: { ...Object(answer.body), refresh_token: noise(9000) } }) })
   clock.now += 3601

@@ -1,10 +1,10 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose'
 import type { Test } from 'tap'
-import { OAuthError } from './authorization-server/oauth-error.ts'
-import { Proofs } from './authorization-server/proofs.ts'
-import type { RequestRecord } from './authorization-server/request-log.ts'
-import { settingsFrom, type Settings } from './authorization-server/settings.ts'
+import { OAuthError } from '../../lib/testing/provider/oauth-error.ts'
+import { Proofs } from '../../lib/testing/provider/proofs.ts'
+import type { RequestRecord } from '../../lib/testing/provider/request-log.ts'
+import { settingsFrom, type TestProviderSettings } from '../../lib/testing/provider/settings.ts'
 
 /** One request as the API saw it. */
 export interface ApiRequest extends Pick<FastifyRequest, 'method' | 'url' | 'headers'> {
@@ -21,14 +21,14 @@ export interface TestApi {
   /** All requests so far, those that were refused, too. */
   readonly requests: ApiRequest[]
   /** Which nonces it wants in proofs; may be changed at any time. */
-  readonly settings: Settings
+  readonly settings: TestProviderSettings
   /** Answers 401 to this token from now on. */
   reject (accessToken: string): void
   /** Answers the next requests like this, before it reads their bodies. */
   next (answer: (request: FastifyRequest, reply: FastifyReply) => unknown, times?: number): void
 }
 
-export interface ApiOptions extends Partial<Pick<Settings, 'dpopNonce' | 'now'>> {
+export interface ApiOptions extends Partial<Pick<TestProviderSettings, 'dpopNonce' | 'clock'>> {
   readonly issuer: string
   /** Whom tokens must be for; default: the issuer, as those of a login without a resource are. */
   readonly audience?: string
@@ -85,7 +85,7 @@ export async function startApi (t: Test, { issuer, audience = issuer, anonymous 
     const [, scheme = '', token = ''] = /^(Bearer|DPoP) (.+)$/.exec(headers.authorization ?? '') ?? []
     if (scheme === '') throw new Refusal('', 'no token')
     if (rejected.has(token)) throw new Refusal('invalid_token', 'revoked', scheme)
-    const currentDate = new Date(settings.now())
+    const currentDate = new Date(settings.clock() * 1000)
     const { payload } = await jwtVerify<{ cnf?: { jkt?: string } }>(token, jwks, { issuer, audience, typ: 'at+jwt', currentDate, clockTolerance: 5 }).catch((error: unknown) => {
       throw new Refusal('invalid_token', error instanceof errors.JOSEError ? error.message : 'no token', scheme)
     })

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { assertNoSecrets } from './scenario.ts'
-import type { RequestRecord } from './authorization-server/request-log.ts'
+import type { RequestRecord } from '../../lib/testing/provider/request-log.ts'
 import type { Settings } from './authorization-server/settings.ts'
 import type { Answer } from './browser.ts'
 import { type LoginApp, type LoginAppOptions, logIn, startLoginApp } from './login-flow.ts'
@@ -26,7 +26,7 @@ export async function startClientApp (t: Test, clientAuthentication: ClientAuthe
   })
   const { server, browser, clock, log } = app
   clock.now = Math.ceil(clock.now)
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
 
   async function logInAndWait (): Promise<void> {
     t.equal((await logIn(browser)).status, 303)

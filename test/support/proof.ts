@@ -1,5 +1,5 @@
 import { decodeJwt, decodeProtectedHeader, type JWTPayload, type ProtectedHeaderParameters } from 'jose'
-import type { RequestRecord } from './authorization-server/request-log.ts'
+import type { RequestRecord } from '../../lib/testing/provider/request-log.ts'
 
 /** The proof of possession that came with a request, read and not judged. */
 export function proofOf ({ headers }: RequestRecord): { header: ProtectedHeaderParameters, claims: JWTPayload } {

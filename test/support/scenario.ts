@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { type AuthorizationServer, startAuthorizationServer } from './authorization-server/authorization-server.ts'
-import { Gate } from './authorization-server/gate.ts'
+import { Gate } from '../../lib/testing/provider/gate.ts'
 import type { Settings } from './authorization-server/settings.ts'
 import type { Answer, Browser } from './browser.ts'
 import { sessionKey, startApp, type TestApp, type TestAppOptions } from './start-app.ts'
@@ -69,7 +69,7 @@ export async function startScenario (t: Test, { before, routes, ...options }: Te
     },
     ...options
   })
-  server.settings.now = () => app.clock.now * 1000
+  server.settings.clock = () => app.clock.now
 
   async function check (answer: Answer, expected: Expected, message = 'the answer'): Promise<void> {
     await new Promise(setImmediate) // when events are told

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { test } from 'tap'
-import type { Fault } from '../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../lib/testing/provider/fault-queue.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { ages, startScenario } from '../support/scenario.ts'
 import { clientSecret, first, tokenServiceBench } from '../support/token-service-bench.ts'
@@ -114,7 +114,7 @@ test('F13 without expires_in the lifetime of a JWT is exp less the Date of the a
 test('F13 a clock that is an hour ahead takes no fresh token for an expired one, at refresh and where the app saves it', async (t) => {
   const { server, save, clock } = await startScenario(t, {}, { accessTokenFormat: 'jwt' })
   clock.now += 3600
-  server.settings.now = Date.now
+  server.settings.clock = () => Date.now() / 1000
   const { expires_in: _, ...tokens } = await server.issue()
   const browser = await save(tokens)
   t.match((await browser.get('/tokens')).json, { generation: 0, accessTokens: [{ expiresAt: clock.now + 300 }] })

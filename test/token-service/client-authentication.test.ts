@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { test } from 'tap'
-import type { ClientAuthenticationMethod } from '../support/authorization-server/client-authentication.ts'
+import type { ClientAuthenticationMethod } from '../../lib/testing/provider/settings.ts'
 import { makeAuthority, selfSigned, x5cOf } from '../support/certificates.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { credentialsIn, startClientApp } from '../support/client-authentication-app.ts'
@@ -108,7 +108,7 @@ test('R25 an assertion that the service has seen before is refused, and the sess
   }, { ...registered, clientAuthentication: ['private_key_jwt'], assertionLifetime: 86_400 })
   await logInAndWait()
   await refresh()
-  server.settings.now = () => Date.now() // so that the assertion is not too old, either
+  server.settings.clock = () => Date.now() / 1000 // so that the assertion is not too old, either
   t.match((await refused(502, 'FST_TOKEN_SERVICE_REFUSED')).json, { message: /invalid_client.*Check the client registration/ })
   t.match(server.requestsTo('token').at(-1), { error: 'invalid_client' })
   await logged(/"level":50.*invalid_client/)
@@ -139,9 +139,9 @@ test('a client whose clock is off by two minutes is refused with a 502, and the 
   for (const minutes of [-2, 2]) {
     const { server, clock, logInAndWait, refresh, refused } = await startClientApp(t, clientSecretJwt(secret), { ...registered, clientAuthentication: ['client_secret_jwt'] })
     await logInAndWait()
-    server.settings.now = () => (clock.now + minutes * 60) * 1000
+    server.settings.clock = () => clock.now + minutes * 60
     await refused(502, 'FST_TOKEN_SERVICE_REFUSED')
-    server.settings.now = () => clock.now * 1000
+    server.settings.clock = () => clock.now
     t.equal((await refresh()).answer.status, 200)
   }
 })
@@ -151,7 +151,7 @@ test('R27 an assertion of the app\'s own is asked for at every attempt, with the
   const { server, browser, origin, logInAndWait, refresh } = await startClientApp(t, clientAssertion(async (request) => {
     asked.push(request)
     return await new SignJWT({ jti: String(asked.length) }).setProtectedHeader({ alg: 'ES256', kid: 'web-1' })
-      .setIssuer(request.clientId).setSubject(request.clientId).setAudience(request.issuer).setExpirationTime(server.settings.now() / 1000 + 30).sign(privateKey) + '\n'
+      .setIssuer(request.clientId).setSubject(request.clientId).setAudience(request.issuer).setExpirationTime(server.settings.clock() + 30).sign(privateKey) + '\n'
   }), { ...registered, clientAuthentication: ['private_key_jwt'] }, pushed)
   await logInAndWait()
   server.fault(faults.answer(503, '', { 'retry-after': '0' }))

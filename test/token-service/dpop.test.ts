@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { faults } from '../support/authorization-server/faults.ts'
-import { sessionKey } from '../support/authorization-server/session-key.ts'
+import { sessionKey } from '../../lib/testing/provider/session-key.ts'
 import { Browser } from '../support/browser.ts'
 import { logIn, startLoginApp } from '../support/login-flow.ts'
 import { proofOf } from '../support/proof.ts'
@@ -148,7 +148,7 @@ test('a clock that is off by two minutes is refused where no nonce tells the tim
     ['issued', retried]
   ] as const) {
     const { server, check, loginAged, clock } = await startScenario(t, {}, { dpop: true, dpopNonce })
-    server.settings.now = () => (clock.now + 120) * 1000
+    server.settings.clock = () => clock.now + 120
     await check(await (await loginAged(ages.expired)).get('/token'), expected)
     t.equal(server.families[0]?.alive, true)
   }

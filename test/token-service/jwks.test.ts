@@ -1,7 +1,7 @@
 import { decodeProtectedHeader } from 'jose'
 import { test } from 'tap'
 import { clientSecretPost } from '../../lib/index.ts'
-import type { Fault } from '../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../lib/testing/provider/fault-queue.ts'
 import { faults } from '../support/authorization-server/faults.ts'
 import { bySecret, forgeries, type Forgery } from '../support/authorization-server/forgeries.ts'
 import type { Browser } from '../support/browser.ts'

@@ -18,7 +18,7 @@ test('extra parameters go along with the requests of their kind and no others, a
   })
   await logIn(browser)
   clock.now += ages.expired
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   t.equal((await browser.get('/exchange')).status, 200)
   await browser.post('/auth/logout')
 
@@ -72,7 +72,7 @@ test('tokenRequest sees and changes every request to the token service, before a
     routes: exchanged
   })
   await logIn(browser)
-  server.settings.now = () => clock.now * 1000
+  server.settings.clock = () => clock.now
   clock.now += ages.expired
   t.equal((await browser.get('/exchange')).status, 200)
   await app.clientAccessToken('machine')
@@ -189,7 +189,7 @@ for (const pushed of [false, true]) {
         app.get('/unnamed', { config }, async (request) => ({ token: await request.accessToken({ resource: 'https://unnamed.example.com' }) }))
       }
     })
-    server.settings.now = () => clock.now * 1000
+    server.settings.clock = () => clock.now
     t.equal((await logIn(browser)).status, 303)
     const resourceAt = async (path: string) => server.whoHas(String((await browser.get(path)).json.token))?.resource
     t.equal(await resourceAt('/token'), api)

@@ -5,7 +5,7 @@ import { DecoratorHandler, type Dispatcher } from 'undici'
 import tokenManagement from '../../../lib/index.ts'
 import { redisRefreshCoordinator } from '../../../lib/redis.ts'
 import type { AuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
-import type { Gate } from '../../support/authorization-server/gate.ts'
+import type { Gate } from '../../../lib/testing/provider/gate.ts'
 import { sessionKey } from '../../support/start-app.ts'
 
 /** The header by which the model knows who has sent a request. */

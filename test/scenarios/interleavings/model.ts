@@ -1,6 +1,6 @@
 import assert from 'node:assert'
 import type { AuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
-import type { RequestRecord } from '../../support/authorization-server/request-log.ts'
+import type { RequestRecord } from '../../../lib/testing/provider/request-log.ts'
 import { type Meaning, type Script, type TroubleName, troubles, type Wish } from './script.ts'
 import { sender } from './app-process.ts'
 import type { Witness } from './world.ts'

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import type { Fault } from '../../support/authorization-server/fault-queue.ts'
+import type { Fault } from '../../../lib/testing/provider/fault-queue.ts'
 import { faults } from '../../support/authorization-server/faults.ts'
 
 /**

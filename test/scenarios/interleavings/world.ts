@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Dispatcher } from 'undici'
 import type { AuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
-import { Gate } from '../../support/authorization-server/gate.ts'
-import type { RequestRecord } from '../../support/authorization-server/request-log.ts'
+import { Gate } from '../../../lib/testing/provider/gate.ts'
+import type { RequestRecord } from '../../../lib/testing/provider/request-log.ts'
 import { Activity, AppProcess } from './app-process.ts'
 import { type Hostility, type TroubleName, troubles } from './script.ts'
 
@@ -62,7 +62,7 @@ export class World {
     this.#hostility = hostility
     this.#witness = witness
     server.forgetRequests()
-    server.settings.now = () => this.time.now * 1000
+    server.settings.clock = () => this.time.now
     const settings = { ...scene, activity: this.#activity, slow: this.#slow, clock: () => this.clock.now, redisPort: redis?.options.port }
     this.processes = Array.from({ length: redis === undefined ? 1 : SEVERAL }, (_, number) => new AppProcess(number, settings))
   }

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import tokenManagement from '../../../lib/index.ts'
 import { startAuthorizationServer } from '../../support/authorization-server/authorization-server.ts'
-import { Gate } from '../../support/authorization-server/gate.ts'
+import { Gate } from '../../../lib/testing/provider/gate.ts'
 import { logIn } from '../../support/login-flow.ts'
 import { type AppSession, appSession, sid, startSessionApp } from '../../support/session-app.ts'
 import { sessionKey } from '../../support/start-app.ts'

@@ -1,6 +1,6 @@
 import { generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose'
-import type { Signer } from './signer.ts'
-import { signingAlgorithm } from './signer.ts'
+import type { Signer } from '../../../lib/testing/provider/signer.ts'
+import { signingAlgorithm } from '../../../lib/testing/provider/signer.ts'
 
 /** Signs claims in another way than the provider does. */
 export type Forgery = (claims: JWTPayload, signer: Signer, typ?: string) => string | Promise<string>

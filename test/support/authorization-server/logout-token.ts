@@ -10,6 +10,6 @@ export interface LogoutTokenOptions { claims?: JWTPayload, forge?: Forgery, typ?
 
 /** A logout token of a server (OpenID Connect Back-Channel Logout §2.4). */
 export async function logoutToken ({ issuer, settings, signer }: AuthorizationServer, { claims, forge = (payload, by, typ) => by.sign(payload, typ), typ = 'logout+jwt' }: LogoutTokenOptions = {}): Promise<string> {
-  const iat = Math.floor(settings.now() / 1000)
+  const iat = Math.floor(settings.clock())
   return await forge({ iss: issuer, aud: settings.clientId, iat, exp: iat + 120, jti: randomUUID(), events: { [logoutEvent]: {} }, ...claims }, signer, typ)
 }

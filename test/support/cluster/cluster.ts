@@ -102,7 +102,7 @@ export interface Cluster {
 export async function startCluster (t: Closing, server: AuthorizationServer, redis: TestRedis | undefined, size: number, common: Partial<Membership> = {}): Promise<Cluster> {
   let offset = 0
   let joined = 0
-  server.settings.now = () => Date.now() + offset * 1000
+  server.settings.clock = () => Date.now() / 1000 + offset
   const members: Member[] = []
   const place = mkdtempSync(path.join(tmpdir(), 'cluster-'))
   t.teardown(() => { rmSync(place, { recursive: true }) })

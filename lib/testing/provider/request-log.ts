@@ -1,15 +1,31 @@
+import type { X509Certificate } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Assertion } from './client-assertion.ts'
-import type { ClientAuthenticationMethod } from './client-authentication.ts'
-import type { Certificate } from './client-certificate.ts'
-import type { Proof } from './proofs.ts'
+import type { ClientAuthenticationMethod } from './settings.ts'
 
 /** A GET of the token endpoint is a probe: it asks for nothing. */
 export type Endpoint = 'metadata' | 'jwks' | 'authorization' | 'pushedAuthorization' | 'token' | 'probe' | 'revocation' | 'endSession' | 'userinfo' | 'unknown'
 
-/** One request as the server saw it, and what it made of it. */
+/** A client assertion and what it says, as it was verified. */
+export interface Assertion { header: Record<string, unknown>, claims: Record<string, unknown> }
+
+/** The certificate that a connection was opened with. */
+export interface Certificate {
+  x509: X509Certificate
+  /** It is of an authority that the provider trusts, and has not expired. */
+  authorized: boolean
+}
+
+/** A proof of possession that was accepted. */
+export interface Proof {
+  /** The thumbprint of its key (RFC 7638). */
+  readonly jkt: string
+  readonly alg: string
+  readonly nonce?: string | undefined
+}
+
+/** One request as the provider saw it, and what it made of it. */
 export interface RequestRecord {
-  /** When it arrived, by the server's clock. */
+  /** When it arrived by the provider's clock, in seconds since the epoch. */
   at: number
   endpoint: Endpoint
   method: string

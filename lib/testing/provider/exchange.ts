@@ -5,14 +5,13 @@ import { send, type Answer } from './answer.ts'
 import { authorizationEndpoint } from './authorization-endpoint.ts'
 import { certificateOf } from './client-certificate.ts'
 import { endSessionEndpoint } from './end-session-endpoint.ts'
-import type { FaultQueue } from './fault-queue.ts'
-import type { Gates } from './gate.ts'
 import { endpointAt, metadata } from './metadata.ts'
 import { OAuthError } from './oauth-error.ts'
 import { pushedAuthorizationEndpoint } from './pushed-authorization-endpoint.ts'
 import type { Realm } from './realm.ts'
-import type { Endpoint, RequestLog, RequestRecord } from './request-log.ts'
+import type { Endpoint, RequestRecord } from './request-log.ts'
 import { revocationEndpoint } from './revocation-endpoint.ts'
+import type { Stations } from './stations.ts'
 import { tokenEndpoint } from './token-endpoint.ts'
 import { userinfoEndpoint } from './userinfo-endpoint.ts'
 
@@ -31,9 +30,6 @@ const handlers: Record<Endpoint, Handler> = {
   unknown: () => ({ status: 404, headers: {}, body: 'not found' })
 }
 
-/** Everything that a request passes on its way through the server. */
-export interface Stations { realm: Realm, log: RequestLog, gates: Gates, faults: FaultQueue, closing: AbortSignal }
-
 /** One request: recorded, held, processed, spoiled, held again, answered. */
 export async function exchange ({ realm, log, gates, faults, closing }: Stations, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const record = await recordOf(realm, request)
@@ -43,14 +39,14 @@ export async function exchange ({ realm, log, gates, faults, closing }: Stations
   const outcome = instead ? instead() : await processed(realm, record)
   const answer = alter ? await alter(outcome, realm.signer) : outcome
   await gates.pass(record.endpoint, 'answers')
-  if (realm.settings.latency > 0 && (record.endpoint === 'token' || record.endpoint === 'probe')) await delay(realm.settings.latency, undefined, { signal: closing })
+  if (realm.settings.latency > 0 && (record.endpoint === 'token' || record.endpoint === 'probe')) await delay(realm.settings.latency * 1000, undefined, { signal: closing.signal })
   record.status = answer.status
   if (typeof answer.body !== 'string' && 'error' in answer.body) record.error = String(answer.body.error)
   if (!response.destroyed) deliver(response, answer)
 }
 
 async function recordOf (realm: Realm, request: IncomingMessage): Promise<RequestRecord> {
-  const at = realm.settings.now()
+  const at = realm.settings.clock()
   const url = new URL(request.url ?? '/', request.socket instanceof TLSSocket ? realm.mtlsOrigin : realm.issuer)
   const endpoint = endpointAt(url.pathname, realm.settings.metadataPaths)
   const chunks: Buffer[] = []

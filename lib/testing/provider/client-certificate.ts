@@ -1,16 +1,8 @@
-import type { X509Certificate } from 'node:crypto'
 import { type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Form } from './form.ts'
 import type { Realm } from './realm.ts'
-import type { RequestRecord } from './request-log.ts'
-
-/** The certificate that a connection was opened with. */
-export interface Certificate {
-  x509: X509Certificate
-  /** It is of an authority that this server trusts, and has not expired. */
-  authorized: boolean
-}
+import type { Certificate, RequestRecord } from './request-log.ts'
 
 export function certificateOf (socket: Socket): Certificate | undefined {
   if (!(socket instanceof TLSSocket)) return undefined

@@ -21,28 +21,29 @@ export interface Redemption { code: string, redirectUri: string, verifier: strin
 
 interface Code extends CodeGrant { expiresAt: number, used: boolean, family?: Family }
 
-const lifetime = 60_000
+/** Seconds that a code is good for. */
+const lifetime = 60
 
 export class Codes {
   readonly #families: Families
-  readonly #now: () => number
+  readonly #clock: () => number
   readonly #codes = new Map<string, Code>()
 
-  constructor (families: Families, now: () => number) {
+  constructor (families: Families, clock: () => number) {
     this.#families = families
-    this.#now = now
+    this.#clock = clock
   }
 
   issue (grant: CodeGrant): string {
     const code = randomBytes(32).toString('base64url')
-    this.#codes.set(code, { ...grant, expiresAt: this.#now() + lifetime, used: false })
+    this.#codes.set(code, { ...grant, expiresAt: this.#clock() + lifetime, used: false })
     return code
   }
 
   /** Turns a code into a family, once: any try spends it, and a replay kills what came of it (RFC 6749 §4.1.2). */
   redeem ({ code, redirectUri, verifier, jkt }: Redemption): { family: Family, grant: CodeGrant } {
     const known = this.#codes.get(code)
-    if (!known || known.expiresAt <= this.#now()) throw new OAuthError('invalid_grant', 'the code is unknown or expired')
+    if (!known || known.expiresAt <= this.#clock()) throw new OAuthError('invalid_grant', 'the code is unknown or expired')
     if (known.used) {
       if (known.family) known.family.alive = false
       throw new OAuthError('invalid_grant', 'the code was used before')

@@ -25,12 +25,12 @@ export interface TokenRequest {
 
 export async function tokenResponse (realm: Realm, family: Family, asked: TokenRequest): Promise<TokenResponse> {
   const expiresIn = asked.expiresIn ?? realm.settings.expiresIn
-  const issuedAt = realm.settings.now()
+  const issuedAt = realm.settings.clock()
   const accessToken = realm.settings.accessTokenFormat === 'jwt'
     ? await accessJwt(realm, family, asked, issuedAt, expiresIn)
     : randomBytes(realm.settings.tokenBytes).toString('base64url')
   realm.families.addAccessToken(accessToken, {
-    family, scope: asked.scope, resource: asked.resource, jkt: asked.jkt, expiresAt: issuedAt + expiresIn * 1000
+    family, scope: asked.scope, resource: asked.resource, jkt: asked.jkt, expiresAt: issuedAt + expiresIn
   })
   return {
     access_token: accessToken,
@@ -44,7 +44,7 @@ export async function tokenResponse (realm: Realm, family: Family, asked: TokenR
 
 /** RFC 9068 */
 function accessJwt ({ issuer, settings, signer }: Realm, family: Family, asked: TokenRequest, issuedAt: number, expiresIn: number): Promise<string> {
-  const iat = Math.floor(issuedAt / 1000)
+  const iat = Math.floor(issuedAt)
   return signer.sign({
     ...settings.accessTokenClaims,
     iss: issuer,
@@ -61,7 +61,7 @@ function accessJwt ({ issuer, settings, signer }: Realm, family: Family, asked: 
 
 /** OpenID Connect Core §2; a refreshed one has no nonce (§12.2). */
 function idToken ({ issuer, settings, signer }: Realm, family: Family, nonce: string | undefined, issuedAt: number): Promise<string> {
-  const iat = Math.floor(issuedAt / 1000)
+  const iat = Math.floor(issuedAt)
   return signer.sign({
     ...settings.idTokenClaims,
     iss: issuer,

@@ -2,9 +2,9 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { type JWTPayload, SignJWT } from 'jose'
 import { test, type Test } from 'tap'
 import { Agent, request } from 'undici'
-import { type AuthorizationServer, startAuthorizationServer } from './authorization-server/authorization-server.ts'
-import type { Settings } from './authorization-server/settings.ts'
-import { longAgo, makeAuthority, type Pair, selfSigned, x5cOf } from './certificates.ts'
+import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
+import type { Settings } from '../support/authorization-server/settings.ts'
+import { longAgo, makeAuthority, type Pair, selfSigned, x5cOf } from '../support/certificates.ts'
 
 /* How strict the server of our tests is about clients: what it lets in proves nothing unless it keeps all of this out. */
 
@@ -13,7 +13,7 @@ const now = Math.floor(Date.now() / 1000)
 const type = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 async function start (t: Test, settings: Partial<Settings>): Promise<AuthorizationServer> {
-  const server = await startAuthorizationServer({ now: () => now * 1000, clientJwks: { keys: [publicKey.export({ format: 'jwk' })] }, ...settings })
+  const server = await startAuthorizationServer({ clock: () => now, clientJwks: { keys: [publicKey.export({ format: 'jwk' })] }, ...settings })
   t.teardown(() => server.close())
   return server
 }

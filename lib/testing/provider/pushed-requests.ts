@@ -7,16 +7,16 @@ export const pushedLifetime = 60
 
 /** Authorization requests that were pushed, and wait for their browser (RFC 9126). */
 export class PushedRequests {
-  readonly #now: () => number
+  readonly #clock: () => number
   readonly #requests = new Map<string, { form: Form, expiresAt: number }>()
 
-  constructor (now: () => number) {
-    this.#now = now
+  constructor (clock: () => number) {
+    this.#clock = clock
   }
 
   add (form: Form): string {
     const uri = `urn:ietf:params:oauth:request_uri:${randomBytes(32).toString('base64url')}`
-    this.#requests.set(uri, { form, expiresAt: this.#now() + pushedLifetime * 1000 })
+    this.#requests.set(uri, { form, expiresAt: this.#clock() + pushedLifetime })
     return uri
   }
 
@@ -24,7 +24,7 @@ export class PushedRequests {
   take (uri: string): Form {
     const pushed = this.#requests.get(uri)
     this.#requests.delete(uri)
-    if (!pushed || pushed.expiresAt <= this.#now()) throw new OAuthError('invalid_request_uri', 'the request_uri is unknown, used or expired')
+    if (!pushed || pushed.expiresAt <= this.#clock()) throw new OAuthError('invalid_request_uri', 'the request_uri is unknown, used or expired')
     return pushed.form
   }
 }

@@ -1,16 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { calculateJwkThumbprint, EmbeddedJWK, errors, jwtVerify, type JWTVerifyResult } from 'jose'
 import { OAuthError } from './oauth-error.ts'
-import type { RequestRecord } from './request-log.ts'
-import type { Settings } from './settings.ts'
-
-/** A proof of possession that was accepted. */
-export interface Proof {
-  /** The thumbprint of its key (RFC 7638). */
-  readonly jkt: string
-  readonly alg: string
-  readonly nonce?: string | undefined
-}
+import type { Proof, RequestRecord } from './request-log.ts'
+import type { TestProviderSettings } from './settings.ts'
 
 export const proofAlgorithms = ['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA']
 
@@ -19,11 +11,11 @@ const tolerance = 60
 
 /** Judges proofs as RFC 9449 §4.3 wants it, and gives the nonces that the next ones must hold. */
 export class Proofs {
-  readonly #settings: Settings
+  readonly #settings: TestProviderSettings
   readonly #used = new Set<string>()
   readonly #nonces = new Set<string>()
 
-  constructor (settings: Settings) {
+  constructor (settings: TestProviderSettings) {
     this.#settings = settings
   }
 
@@ -36,7 +28,7 @@ export class Proofs {
     if (payload.htm !== record.method) throw refused('htm is not the method')
     if (payload.htu !== record.url.origin + record.url.pathname) throw refused('htu is not the address without query and fragment')
     if (payload.ath !== (accessToken && createHash('sha256').update(accessToken).digest('base64url'))) throw refused('ath is not the hash of the access token')
-    if (this.#settings.dpopNonce === null && Math.abs(Number(payload.iat) - this.#settings.now() / 1000) > tolerance) throw refused('iat is not now')
+    if (this.#settings.dpopNonce === null && Math.abs(Number(payload.iat) - this.#settings.clock()) > tolerance) throw refused('iat is not now')
     const nonce = typeof payload.nonce === 'string' ? payload.nonce : undefined
     if (this.#settings.dpopNonce !== null && !this.#nonces.has(nonce ?? '')) throw new OAuthError('use_dpop_nonce', 'the proof needs the nonce in DPoP-Nonce')
     if (this.#settings.dpopNonce === 'once') this.#nonces.delete(nonce ?? '')

@@ -6,9 +6,6 @@ import type { RequestRecord } from './request-log.ts'
 
 export const assertionAlgorithms = ['HS256', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 
-/** A client assertion and what it says, as it was verified. */
-export interface Assertion { header: Record<string, unknown>, claims: Record<string, unknown> }
-
 /** RFC 7521 §4.2, RFC 7523 §3, with no tolerance for clocks. */
 export async function checkClientAssertion (realm: Realm, record: RequestRecord, form: Form): Promise<string | undefined> {
   if (form.get('client_assertion_type') !== 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer') {
@@ -18,7 +15,7 @@ export async function checkClientAssertion (realm: Realm, record: RequestRecord,
   const { settings, usedAssertions } = realm
   const { aud, exp = 0, jti = '', sub } = claims
   if (aud !== (settings.assertionAudience === 'issuer' ? realm.issuer : `${realm.issuer}/token`)) throw refused('aud')
-  if (exp * 1000 > settings.now() + settings.assertionLifetime * 1000) throw refused('exp is too far away')
+  if (exp > settings.clock() + settings.assertionLifetime) throw refused('exp is too far away')
   if (settings.assertionType !== undefined && header.typ !== settings.assertionType) throw refused('typ')
   if (usedAssertions.has(jti)) throw refused('jti was used before')
   usedAssertions.add(jti)
@@ -41,7 +38,7 @@ async function verified ({ settings }: Realm, assertion: string): Promise<JWTVer
     subject: clientId,
     algorithms: assertionAlgorithms,
     requiredClaims: ['aud', 'exp', 'jti'],
-    currentDate: new Date(settings.now()),
+    currentDate: new Date(settings.clock() * 1000),
     clockTolerance: 0
   }
   try {

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { OAuthError } from './oauth-error.ts'
-import type { Settings } from './settings.ts'
+import type { TestProviderSettings } from './settings.ts'
 
 /** All the tokens that come of one login: they die together. */
 export interface Family {
@@ -24,19 +24,19 @@ export interface Access {
   resource?: string | undefined
   /** The thumbprint of the key that the token is bound to. */
   jkt?: string | undefined
-  /** Milliseconds since the epoch. */
+  /** Seconds since the epoch. */
   expiresAt: number
 }
 
 interface RefreshToken { family: Family, spent?: { at: number, successor: string, reuses: number } }
 
 export class Families {
-  readonly #settings: Settings
+  readonly #settings: TestProviderSettings
   readonly #byId = new Map<string, Family>()
   readonly #refreshTokens = new Map<string, RefreshToken>()
   readonly #accessTokens = new Map<string, Access>()
 
-  constructor (settings: Settings) {
+  constructor (settings: TestProviderSettings) {
     this.#settings = settings
   }
 
@@ -46,7 +46,7 @@ export class Families {
       sub,
       scope,
       resources,
-      authTime: Math.floor(this.#settings.now() / 1000),
+      authTime: Math.floor(this.#settings.clock()),
       alive: true,
       newestRefreshToken: '',
       ...this.#bindsRefreshTokens() && { jkt }
@@ -74,7 +74,7 @@ export class Families {
     if (!known || this.#settings.rotation === 'none') return undefined
     if (this.#settings.rotation === 'same') return refreshToken
     if (known.spent) known.spent.reuses++
-    else known.spent = { at: this.#settings.now(), successor: this.#addRefreshToken(known.family), reuses: 0 }
+    else known.spent = { at: this.#settings.clock(), successor: this.#addRefreshToken(known.family), reuses: 0 }
     return known.spent.successor
   }
 
@@ -85,7 +85,7 @@ export class Families {
   /** What a living access token stands for. */
   access (token: string): Access | null {
     const access = this.#accessTokens.get(token)
-    return access?.family.alive && access.expiresAt > this.#settings.now() ? access : null
+    return access?.family.alive && access.expiresAt > this.#settings.clock() ? access : null
   }
 
   dropAccessToken (token: string): void {
@@ -125,8 +125,8 @@ export class Families {
   }
 
   #inGrace ({ at, successor, reuses }: NonNullable<RefreshToken['spent']>): boolean {
-    const { grace, now } = this.#settings
+    const { grace, clock } = this.#settings
     if (!grace || this.#refreshTokens.get(successor)?.spent) return false
-    return reuses < (grace.uses ?? Infinity) && now() - at <= (grace.seconds ?? Infinity) * 1000
+    return reuses < (grace.uses ?? Infinity) && clock() - at <= (grace.seconds ?? Infinity)
   }
 }

@@ -5,11 +5,12 @@ import type { Form } from './form.ts'
 import { OAuthError } from './oauth-error.ts'
 import type { Realm } from './realm.ts'
 import type { RequestRecord } from './request-log.ts'
+import type { ClientAuthenticationMethod } from './settings.ts'
 
 /** Says who the client is, or `undefined` for whom it does not let in. */
 type Method = (realm: Realm, record: RequestRecord, form: Form) => string | undefined | Promise<string | undefined>
 
-const methods = {
+const methods: Record<ClientAuthenticationMethod, Method> = {
   client_secret_basic: ({ settings }, { headers }) => bySecret(settings.clientSecret, fromBasic(headers.authorization ?? '')),
   client_secret_post: ({ settings }, _record, form) => bySecret(settings.clientSecret, { id: form.get('client_id'), secret: form.get('client_secret') }),
   client_secret_jwt: checkClientAssertion,
@@ -17,9 +18,7 @@ const methods = {
   tls_client_auth: checkCaCertificate,
   self_signed_tls_client_auth: checkSelfSignedCertificate,
   none: (_realm, _record, form) => form.get('client_id')
-} satisfies Record<string, Method>
-
-export type ClientAuthenticationMethod = keyof typeof methods
+}
 
 /** Lets the client in by exactly one method (RFC 6749 §2.3), and notes it in the record. */
 export async function authenticateClient (realm: Realm, record: RequestRecord, form: Form): Promise<void> {

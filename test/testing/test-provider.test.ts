@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose'
 import { test, type Test } from 'tap'
-import { faults } from './authorization-server/faults.ts'
-import { startAuthorizationServer, type AuthorizationServer } from './authorization-server/authorization-server.ts'
-import { oauthPath, openidPath, type Settings } from './authorization-server/settings.ts'
+import { faults } from '../support/authorization-server/faults.ts'
+import { startAuthorizationServer, type AuthorizationServer } from '../support/authorization-server/authorization-server.ts'
+import { oauthPath, openidPath, type Settings } from '../support/authorization-server/settings.ts'
 
 const basic = 'Basic ' + Buffer.from('web:a+secret').toString('base64')
 const redirectUri = 'http://127.0.0.1:3000/auth/callback'
@@ -95,8 +95,7 @@ test('a login gives tokens once: code, state and iss come back, PKCE and nonce a
 })
 
 test('a code is refused with a wrong verifier, redirect_uri or after its time', async (t) => {
-  let now = Date.now()
-  const server = await start(t, { now: () => now })
+  const server = await start(t)
   const first = await login(server)
   await refused(t, await redeem(server, first.back.searchParams.get('code'), 'x'.repeat(43)), 400, 'invalid_grant')
   await refused(t, await redeem(server, first.back.searchParams.get('code'), first.verifier), 400, 'invalid_grant')
@@ -104,7 +103,7 @@ test('a code is refused with a wrong verifier, redirect_uri or after its time', 
   const elsewhere = { redirect_uri: redirectUri + '/' }
   await refused(t, await redeem(server, second.back.searchParams.get('code'), second.verifier, elsewhere), 400, 'invalid_grant')
   const third = await login(server)
-  now += 61_000
+  server.advance(61)
   await refused(t, await redeem(server, third.back.searchParams.get('code'), third.verifier), 400, 'invalid_grant')
   t.equal(server.families.length, 0)
 })
@@ -200,17 +199,16 @@ test('a gate can hold answers back, and let them go one by one', async (t) => {
 })
 
 test('in the grace a spent refresh token gives its successor, so often and so long', async (t) => {
-  let now = Date.now()
-  const server = await start(t, { grace: { uses: 2, seconds: 10 }, now: () => now })
+  const server = await start(t, { grace: { uses: 2, seconds: 10 }, clock: () => 1_800_000_000 })
   const { refresh_token: token } = await server.issue()
-  for (const passed of [0, 5_000, 5_000]) {
-    now += passed
+  for (const passed of [0, 5, 5]) {
+    server.advance(passed)
     t.match(await (await refresh(server, token)).json(), { refresh_token: server.familyOf(token)?.newestRefreshToken })
   }
   await refused(t, await refresh(server, token), 400, 'invalid_grant')
   const late = await server.issue()
   await refresh(server, late.refresh_token)
-  now += 10_001
+  server.advance(10.1)
   await refused(t, await refresh(server, late.refresh_token), 400, 'invalid_grant')
   t.equal(server.isAlive(late.refresh_token), false)
 })
@@ -255,12 +253,11 @@ test('R22 R23 a revoked token takes its family along, and an unknown one is fine
 })
 
 test('an access token opens userinfo until it expires, is made invalid, or its session ends', async (t) => {
-  let now = Date.now()
-  const server = await start(t, { now: () => now })
+  const server = await start(t, { clock: () => 1_800_000_000 })
   const call = async (token: string) => (await fetch(`${server.issuer}/userinfo`, { headers: { authorization: `Bearer ${token}` } })).status
   const [expires, invalidated, ended] = await Promise.all([server.issue({ expiresIn: 5 }), server.issue(), server.issue()])
   t.equal(await call(expires.access_token), 200)
-  now += 5_000
+  server.advance(5)
   t.equal(await call(expires.access_token), 401)
   t.equal(await call(invalidated.access_token), 200)
   server.invalidate(invalidated.access_token)
@@ -268,6 +265,11 @@ test('an access token opens userinfo until it expires, is made invalid, or its s
   t.equal(server.isAlive(invalidated.refresh_token), true)
   server.end(ended.refresh_token)
   t.equal(await call(ended.access_token), 401)
+  t.equal(server.isAlive(expires.refresh_token), true, 'and that one alone')
+  const bob = await server.issue({ sub: 'bob' })
+  server.end('alice')
+  t.equal(server.isAlive(expires.refresh_token), false, 'all of a user')
+  t.equal(await call(bob.access_token), 200)
 })
 
 test('the end of the session takes an id_token of its own as hint, and goes back', async (t) => {
@@ -382,7 +384,7 @@ test('a server that refuses connections comes back on the same port, its session
 })
 
 test('closing lets nothing hang: neither what waits at a gate nor an idle connection', async (t) => {
-  const server = await startAuthorizationServer({ latency: 60_000 })
+  const server = await startAuthorizationServer({ latency: 60 })
   const waiting = refresh(server, (await server.issue()).refresh_token)
   const late = t.rejects(waiting)
   const gate = server.hold()

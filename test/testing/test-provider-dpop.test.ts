@@ -1,9 +1,9 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { generateKeyPair, exportJWK, importJWK, SignJWT, type JWK, type JWTHeaderParameters, type JWTPayload } from 'jose'
 import { test, type Test } from 'tap'
-import { startAuthorizationServer, type AuthorizationServer } from './authorization-server/authorization-server.ts'
-import { sessionKey } from './authorization-server/session-key.ts'
-import type { Settings } from './authorization-server/settings.ts'
+import { startAuthorizationServer, type AuthorizationServer } from '../support/authorization-server/authorization-server.ts'
+import { sessionKey } from '../../lib/testing/provider/session-key.ts'
+import type { Settings } from '../support/authorization-server/settings.ts'
 
 const redirectUri = 'http://127.0.0.1:3000/auth/callback'
 const verifier = randomBytes(32).toString('base64url')
@@ -27,7 +27,7 @@ interface Wrong { claims?: JWTPayload, header?: Partial<JWTHeaderParameters> }
 /** A proof for the token endpoint that is right, but for what is given. */
 async function proofOf (server: AuthorizationServer, key: JWK, { claims, header }: Wrong = {}): Promise<string> {
   const { d, ...jwk } = key
-  return await new SignJWT({ htm: 'POST', htu: `${server.issuer}/token`, iat: Math.floor(server.settings.now() / 1000), jti: randomUUID(), ...claims })
+  return await new SignJWT({ htm: 'POST', htu: `${server.issuer}/token`, iat: Math.floor(server.clock()), jti: randomUUID(), ...claims })
     .setProtectedHeader({ typ: 'dpop+jwt', alg: 'ES256', jwk, ...header }).sign(await importJWK(key, 'ES256'))
 }
 
@@ -155,8 +155,7 @@ test('RFC 9126 a pushed request is checked at once, and its request_uri is good 
   t.equal((await authorize({ client_id: 'web', request_uri: uri })).status, 303)
   t.equal((await authorize({ client_id: 'web', request_uri: uri })).status, 400, 'a second time')
   const late = await push()
-  const now = server.settings.now()
-  server.settings.now = () => now + 61_000
+  server.advance(61)
   t.equal((await authorize({ client_id: 'web', request_uri: late })).status, 400, 'too late')
 })
 
