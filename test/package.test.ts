@@ -2,10 +2,11 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { minVersion, satisfies } from 'semver'
 import t from 'tap'
 import ts from 'typescript'
+import { deadLinks, linksOf } from './docs/links.ts'
 
 /*
  * What a consumer gets: the packed tarball, installed outside the repo, on the current Node and on those that `.ci/run`
@@ -76,23 +77,9 @@ t.test('the tarball holds the built library and its papers, and nothing else', a
 t.test('every link of its pages leads to a file that is packed, and to a heading there is', async (t) => {
   const folder = join(place, 'package')
   const pages = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'))
-  let count = 0
-  for (const page of pages) {
-    for (const [, target = ''] of read(folder, page).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
-      count++
-      const [file = '', anchor] = target.split('#')
-      const path = file === '' ? join(folder, page) : join(folder, dirname(page), file)
-      if (!existsSync(path)) t.fail(`${page}: ${target} is not packed`)
-      else if (anchor !== undefined && !headings(read(path)).includes(anchor)) t.fail(`${page}: ${target} has no such heading`)
-    }
-  }
-  t.ok(count > 40, `${count} links`)
+  for (const page of pages) t.strictSame(deadLinks(folder, page), [], page)
+  t.ok(pages.flatMap((page) => linksOf(read(folder, page))).length > 40)
 })
-
-/** As they are linked to. */
-function headings (page: string): string[] {
-  return [...page.matchAll(/^#+ (.*)$/gm)].map(([, text = '']) => text.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(' ', '-'))
-}
 
 t.test('publint and attw find nothing wrong with the tarball', async (t) => {
   const tool = (name: string) => join(root, 'node_modules', '.bin', name)

@@ -133,7 +133,7 @@ t.test('the snippets of docs/spa.md run as they stand, in an app and in its page
   const snippets = (language: string) => [...doc.matchAll(new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``, 'g'))].map(([, snippet = '']) => snippet)
   const [who, slide, logIn, call, logOut, live, ...others] = snippets('js')
   t.strictSame(others, [])
-  const folder = t.testdir({ 'app.js': `export default async (app, tokenManagement, options) => {\n${snippets('ts').join('\n')}\n}\n` })
+  const folder = t.testdir({ 'app.js': `export default async (app, tokenManagement, options) => {\n${snippets('ts').join('\n').replaceAll(/^import .*$/gm, '')}\n}\n` })
   const { default: build } = await import(`${folder}/app.js`)
   const { page, origin, passed } = await startSite(t, async (app, options) => { await build(app, tokenManagement, options) })
   const inPage = async (code: string): Promise<unknown> => await page.evaluate(`(async () => {\n${code}\n})()`)

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import helmet from '@fastify/helmet'
 import type { Browser as Chromium, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
@@ -33,10 +34,13 @@ async function startBrowsedApp (t: Test, { login, ...options }: TestAppOptions &
   return { ...app, server }
 }
 
+/** That of docs/login.md. */
+const [form = ''] = /(?<=```html\n)[^]*?(?=```)/.exec(readFileSync('docs/login.md', 'utf8')) ?? []
+
 function pages (app: TestApp['app']): void {
   app.get('/*', async (request, reply) => {
     const token = await request.accessToken({ optional: true })
-    return reply.type('text/html').send(`<title>${request.url}</title><p id="who">${token === null ? 'nobody' : 'somebody'}</p><form method="post" action="/auth/logout"><button>Log out</button></form>`)
+    return reply.type('text/html').send(`<title>${request.url}</title><p id="who">${token === null ? 'nobody' : 'somebody'}</p>${form}`)
   })
 }
 

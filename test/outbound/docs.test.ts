@@ -3,8 +3,6 @@ import { join } from 'node:path'
 import Fastify from 'fastify'
 import { test, type Test } from 'tap'
 import ts from 'typescript'
-import tokenManagement from '../../lib/index.ts'
-import { tokenProxy } from '../../lib/proxy.ts'
 import { startApi, type TestApi } from '../support/api.ts'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { Browser } from '../support/browser.ts'
@@ -29,12 +27,12 @@ async function run (t: Test, snippets: Array<string | undefined>): Promise<World
   const app = Fastify({ forceCloseConnections: true })
   t.teardown(() => app.close())
   const options = { issuer: server.issuer, clientId: 'web', clientSecret: 'a secret', session: { key: sessionKey }, dpop: server.settings.dpop }
-  Object.assign(globalThis, { app, options, tokenManagement, tokenProxy })
+  Object.assign(globalThis, { app, options })
   // In the repo, so that what the snippets import is found.
   const folder = t.testdir()
   for (const [index, snippet = ''] of snippets.entries()) {
     const file = join(folder, `${index}.ts`)
-    writeFileSync(file, snippet.replace('\'fastify-token-management/proxy\'', `'${new URL('../../lib/proxy.ts', import.meta.url).href}'`))
+    writeFileSync(file, snippet.replaceAll(/'fastify-token-management(?:\/(\w+))?'/g, (_, entry = 'index') => `'${new URL(`../../lib/${entry}.ts`, import.meta.url).href}'`))
     await import(file)
   }
   const { dpopKey, ...tokens } = await server.issue()

@@ -16,7 +16,7 @@ async function optionsOf (snippet: string): Promise<TokenManagementOptions> {
   const registered: TokenManagementOptions[] = []
   const app = { register: async (_plugin: unknown, options: TokenManagementOptions) => { registered.push(options) } }
   const env = new Proxy({}, { get: (_, name) => name === 'SESSION_KEY' ? sessionKey : `the-${String(name)}` })
-  const run = Reflect.construct(async function () {}.constructor, ['app', 'tokenManagement', 'clientSecretPost', 'process', ts.transpile(snippet, { target: ts.ScriptTarget.ESNext })])
+  const run = Reflect.construct(async function () {}.constructor, ['app', 'tokenManagement', 'clientSecretPost', 'process', ts.transpile(snippet.replace(/^import .*$/m, ''), { target: ts.ScriptTarget.ESNext })])
   await run(app, {}, clientSecretPost, { env })
   const [options] = registered
   if (options === undefined) throw new Error('The snippet registers nothing')

@@ -1,0 +1,59 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { test } from 'tap'
+import { parseDocument } from 'yaml'
+import { type Block, blocksOf, pages } from './blocks.ts'
+import { compile } from './compile.ts'
+import { deadLinks, linksOf } from './links.ts'
+import { wrongCommands } from './shell.ts'
+
+const blocks = pages.flatMap(blocksOf)
+const compiled = ['ts', 'js']
+
+/** Blocks that only a run can hold, and the test that runs them, which names their page. */
+const runBy: Record<string, string> = {
+  'docs/client-authentication.md sh': 'test/token-service/client-authentication-docs.test.ts',
+  'docs/login.md html': 'test/login/chromium.test.ts'
+}
+
+test('every snippet of TypeScript and JavaScript compiles strictly as it stands, and what does not is told by page and line', async (t) => {
+  const wrong = (line: number, language: string, text: string): Block => ({ page: 'docs/wrong.md', line, language, name: undefined, text })
+  const real = blocks.filter(({ language }) => compiled.includes(language))
+  t.ok(real.length > 50, `${real.length} snippets`)
+  const problems = compile([
+    ...real,
+    wrong(10, 'ts', 'import tokenManagement from \'fastify-token-management\'\n\nawait app.register(tokenManagement, { ...options, refreshTokens: true })\n'),
+    wrong(20, 'ts', 'app.get(\'/\', async (request) => await request.tokens.destroy())\n'),
+    wrong(30, 'ts', 'import { redisSessionStore } from \'fastify-token-management/redis\'\n'),
+    wrong(40, 'js', 'const session = await fetch(\'/auth/session\').body()\n'),
+    wrong(50, 'js', 'import tokens from \'fastify-token-managment\'\n')
+  ])
+  t.strictSame(problems.filter((problem) => !problem.startsWith('docs/wrong.md:')), [])
+  const told = [/^docs\/wrong\.md:13:\d+ .*'refreshTokens' does not exist/, /^docs\/wrong\.md:21:\d+ .*'destroy' does not exist/, /^docs\/wrong\.md:31:\d+ .*'redisSessionStore'/,
+    /^docs\/wrong\.md:41:\d+ .*'body' does not exist/, /^docs\/wrong\.md:51:\d+ .*'fastify-token-managment'/]
+  for (const one of told) t.ok(problems.some((problem) => one.test(problem)), String(one))
+})
+
+test('every other block is parsed, or its commands are known, or a test that names its page runs it', async (t) => {
+  for (const { page, line, language, text } of blocks.filter(({ language }) => !compiled.includes(language))) {
+    const where = `${page}:${line}`
+    const by = runBy[`${page} ${language}`]
+    if (by !== undefined) t.ok(existsSync(by) && readFileSync(by, 'utf8').includes(page), `${where} is run by ${by}`)
+    else if (language === 'json') t.doesNotThrow(() => JSON.parse(text), where)
+    else if (language === 'yaml') t.strictSame(parseDocument(text).errors.map(({ message }) => message), [], where)
+    else if (language === 'sh') t.strictSame(wrongCommands({ page, line, language, text, name: undefined }, blocksOf(page).flatMap(({ name }) => name ?? [])), [], where)
+    else t.fail(`${where}: nothing holds a block of the language '${language}'. Name the test that runs it in test/docs/pages.test.ts`)
+  }
+  for (const key of Object.keys(runBy)) t.ok(blocks.some(({ page, language }) => `${page} ${language}` === key), `${key} is there`)
+})
+
+test('every link of every page leads to a file that is there, and to a heading of it', async (t) => {
+  for (const page of [...pages, 'CHANGELOG.md']) t.strictSame(deadLinks('.', page), [], page)
+  t.ok(pages.flatMap((page) => linksOf(readFileSync(page, 'utf8'))).length > 60)
+})
+
+test('every npm script that a page names is one', async (t) => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
+  for (const page of pages) {
+    for (const [, script = ''] of readFileSync(page, 'utf8').matchAll(/npm run ([\w:]+)/g)) t.ok(script in scripts, `${page}: npm run ${script}`)
+  }
+})
