@@ -1,7 +1,7 @@
 import type { TSchema } from 'typebox'
 import { OptionsSchema } from '../lib/options/schema.ts'
 
-/** One option as the README and the types show it. */
+/** One option as docs/options.md and the types show it. */
 export interface OptionText {
   /** `session.key` */
   readonly path: string
@@ -33,12 +33,16 @@ export function optionTexts (schema: TSchema = OptionsSchema, prefix = ''): Opti
   })
 }
 
-/** The table of the README: one row an option. */
+/** The table of docs/options.md: one row an option, and other pages as links. */
 export function optionsTable (texts: OptionText[] = optionTexts()): string {
   const row = ({ path, description, defaultText, required }: OptionText) =>
-    `| \`${path}\` | ${required ? 'required' : defaultText === undefined ? '' : `\`${defaultText}\``} | ${description} |`
+    `| \`${path}\` | ${required ? 'required' : defaultText === undefined ? '' : `\`${defaultText}\``} | ${linked(description)} |`
   const rows = (text: OptionText): string[] => [row(text), ...text.members.flatMap(rows)]
   return ['| option | default | |', '| --- | --- | --- |', ...texts.flatMap(rows)].join('\n')
+}
+
+function linked (description: string): string {
+  return description.replace(/docs\/([\w-]+\.md)/g, '[docs/$1]($1)').replace('SECURITY.md', '[SECURITY.md](../SECURITY.md#when-a-refresh-token-comes-back-that-somebody-else-has-spent)')
 }
 
 /** `types/options.ts`: the same, for editors. */

@@ -17,7 +17,7 @@ test('the quick start of the README runs as it stands, with a key that its comma
   const api = Fastify({ forceCloseConnections: true })
   api.get('/orders', async ({ headers }) => ({ of: server.whoHas(headers.authorization?.replace('Bearer ', '') ?? '')?.sub }))
   t.teardown(() => api.close())
-  const [quickStart = ''] = /(?<=## Quick start\n\n```ts\n)[^]*?(?=```)/.exec(readme) ?? []
+  const [quickStart = ''] = /(?<=```ts\n)import Fastify[^]*?(?=```)/.exec(readme) ?? []
   writeFileSync(`${t.testdir()}/quick-start.ts`, quickStart)
   const port = await freePort()
   const [makeKey = ''] = /(?<=32 random bytes: ).*/.exec(quickStart) ?? []
@@ -43,8 +43,8 @@ test('the quick start of the README runs as it stands, with a key that its comma
   t.strictSame((await browser.get('/orders')).json, { of: 'alice' })
 })
 
-test('the README and the types say of the options what the schema says', async (t) => {
-  t.ok(readme.includes(`<!-- options -->\n${optionsTable()}\n<!-- /options -->`), 'README.md: run npm run docs')
+test('docs/options.md and the types say of the options what the schema says', async (t) => {
+  t.ok(readFileSync('docs/options.md', 'utf8').includes(`<!-- options -->\n${optionsTable()}\n<!-- /options -->`), 'docs/options.md: run npm run docs')
   t.equal(readFileSync('types/options.ts', 'utf8'), optionsModule(), 'types/options.ts: run npm run docs')
 })
 
@@ -53,12 +53,6 @@ test('the tests that SECURITY.md names for what holds are there', (t) => {
   t.ok(rows.length > 30, `${rows.length} rows`)
   for (const [, file = '', title = ''] of rows) t.ok(readFileSync(file, 'utf8').replaceAll('\\\'', '\'').includes(title), `${file}: ${title}`)
   t.end()
-})
-
-test('the README names every error code, and no other', async (t) => {
-  const codes = readFileSync('lib/errors.ts', 'utf8').match(/(?<=')FST_TOKEN_[A-Z_]+(?=', ')/g)
-  t.ok(codes !== null && codes.length > 10)
-  t.strictSame(new Set(readme.match(/FST_TOKEN_[A-Z_]+/g)), new Set(codes))
 })
 
 test('CONTRIBUTING.md knows its way: each path it names is there, each folder of lib is named, and each command is one', async (t) => {

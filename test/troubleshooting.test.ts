@@ -12,6 +12,14 @@ test('docs/troubleshooting.md has a section for each error code, and for no othe
   for (const [code, text] of sections) t.ok(text.trim().length > 60, code)
 })
 
+test('its table says the status of each', async (t) => {
+  const rows = [...page.matchAll(/^\| (\[.*?) \| (.*?) \|/gm)].map(([, names = '', statuses = '']) => ({ names: names.match(/(?<=`)FST_TOKEN_\w+/g) ?? [], statuses: statuses.split(', ') }))
+  const told = rows.flatMap(({ names, statuses }) => names.map((name, index) => [name, statuses[index] ?? statuses[0]]))
+  const thrown = Object.values(errors).flatMap((one) => one.prototype instanceof Error ? [Reflect.construct(one, [])] : [])
+    .map(({ code, statusCode }) => [code, ['FST_TOKEN_INVALID_OPTIONS', 'FST_TOKEN_DISCOVERY_FAILED'].includes(code) ? 'boot' : String(statusCode)])
+  t.strictSame(Object.fromEntries(told), Object.fromEntries(thrown))
+})
+
 test('the errors that a look at the page helps with point there', async (t) => {
   const { DiscoveryFailed, ServiceBadResponse, ServiceRefused } = errors
   for (const { message } of [new DiscoveryFailed('https://idp.example.com', 'x'), new ServiceBadResponse('x'), new ServiceRefused('x')]) {

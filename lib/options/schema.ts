@@ -11,7 +11,7 @@ import type { TokenSet } from '../tokens/token-set.ts'
 import type { TokenStoreFactory } from '../tokens/token-store.ts'
 
 /*
- * The options: one schema, and the only place with defaults. The table in the README and `types/options.ts` are written
+ * The options: one schema, and the only place with defaults. The table of docs/options.md and `types/options.ts` are written
  * from it by `npm run docs`. What the schema cannot say (rules across fields) is in `check.ts`.
  */
 

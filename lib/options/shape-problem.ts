@@ -12,7 +12,7 @@ export function shapeProblem (candidate: unknown): string {
     const paths = names.map((name) => dotted(`${unknown.instancePath}/${name}`))
     const group = unknown.instancePath.split('/').slice(1)
     const meant = names.flatMap((name) => suggestion(OptionsSchema, group, name) ?? [])
-    return `${paths.join(', ')}: no such option. ${meant.length > 0 ? `Did you mean ${meant.join(', ')}?` : 'Remove it, or see the README for its name'}`
+    return `${paths.join(', ')}: no such option. ${meant.length > 0 ? `Did you mean ${meant.join(', ')}?` : 'Remove it, or see docs/options.md for its name'}`
   }
   const first = mostExact(errors)
   if (first?.keyword === 'required') {

@@ -51,6 +51,11 @@ test('every link of every page leads to a file that is there, and to a heading o
   t.ok(pages.flatMap((page) => linksOf(readFileSync(page, 'utf8'))).length > 60)
 })
 
+test('the index has every page once, and nothing else of docs', async (t) => {
+  const index = linksOf(readFileSync('docs/README.md', 'utf8')).filter((target) => !target.startsWith('../'))
+  t.strictSame(index.map((target) => `docs/${target}`).sort(), pages.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md').sort())
+})
+
 test('every npm script that a page names is one', async (t) => {
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
   for (const page of pages) {

@@ -6,7 +6,7 @@ import { Browser } from '../support/browser.ts'
 import { authorize, callbackUri, logIn, startLogin, startLoginApp } from '../support/login-flow.ts'
 import { sessionKey, startApp } from '../support/start-app.ts'
 
-/** The error handler of the README. */
+/** The error handler of docs/login.md. */
 function sendToLogin (app: FastifyInstance): void {
   app.setErrorHandler<UnauthenticatedError>((error, _request, reply) => {
     if (error.loginPath !== undefined) return reply.startLogin({ provider: error.provider })

@@ -60,7 +60,7 @@ const shapes: Wrong[] = [
   { title: 'an option of the session under the name it has elsewhere', options: withSession({ secret: 'x' }), says: 'session.secret: no such option. Did you mean session.key' },
   { title: 'an option of a client that is spelled otherwise', options: { ...base, clients: { orders: { client_id: 'x' } } }, says: 'clients.orders.client_id: no such option. Did you mean clients.orders.clientId?' },
   { title: 'several unknown options', options: { ...base, client_id: 'x', nonsense: 1 }, says: 'client_id, nonsense: no such option. Did you mean clientId?' },
-  ...['nonsense', 'clip', 'x'].map((name) => ({ title: `the option ${name}, which is like none`, options: { ...base, [name]: 'x' }, says: `${name}: no such option. Remove it, or see the README` })),
+  ...['nonsense', 'clip', 'x'].map((name) => ({ title: `the option ${name}, which is like none`, options: { ...base, [name]: 'x' }, says: `${name}: no such option. Remove it, or see docs/options.md` })),
   { title: 'an unknown option of the logout', options: { ...base, logout: { url: '/' } }, says: 'logout.url: no such option' },
   ...['//login', '/\\login', '/login?x=1', '/login#x', 'login'].map((path) => ({ title: `a route at ${path}`, options: { ...base, login: { ...login, startRedirectPath: path } }, says: 'login.startRedirectPath must be a path: one slash first, no query and no fragment' })),
   { title: 'a callbackPath with a query', options: { ...base, login: { ...login, callbackPath: '/x?y' } }, says: 'login.callbackPath must be a path' },
