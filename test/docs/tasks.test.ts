@@ -1,16 +1,18 @@
 /* What the pages of docs say, done: their snippets as they stand, against the strict server. */
+import cookie from '@fastify/cookie'
+import session from '@fastify/session'
 import Fastify from 'fastify'
 import { test, type Test } from 'tap'
-import type { AuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { Browser } from '../support/browser.ts'
 import { authorize, goOn } from '../support/login-flow.ts'
-import { startPageApp } from '../support/snippets.ts'
+import { type PageApp, startPageApp } from '../support/snippets.ts'
+import { openSocket } from '../support/web-socket.ts'
 
 /** What a browser asks for a page with. */
 const page = { accept: 'text/html' }
 
 /** An API with one list, which knows whose token is good at this server. */
-async function startOrders (t: Test, server: AuthorizationServer): Promise<void> {
+async function startOrders (t: Test, server: PageApp['server']): Promise<void> {
   const orders: Array<{ title: string }> = [{ title: '<b>Tea</b>' }]
   const api = Fastify({ forceCloseConnections: true })
   t.teardown(() => api.close())
@@ -58,4 +60,79 @@ test('docs/server-rendered.md: a page sends to the login and comes back, the lay
   t.equal((await browser.get('/orders', page)).status, 200)
   t.equal((await goOn(browser, await browser.post('/auth/logout', page))).status, 303)
   t.match((await browser.get('/')).text, 'Log in')
+})
+
+/** What a browser's EventSource reads, an event at a time. */
+async function openEvents ({ origin, header }: Browser): Promise<{ status: number, next: () => Promise<string | undefined> }> {
+  const { status, body } = await fetch(`${origin}/events`, { headers: { cookie: header, 'sec-fetch-site': 'same-origin' } })
+  const reader = body?.pipeThrough(new TextDecoderStream()).getReader()
+  return { status, next: async () => (await reader?.read())?.value }
+}
+
+test('docs/websockets.md: a handshake is of an own page, a token that has expired wants an ordinary request, and a logout ends the connection', async (t) => {
+  const { server, clock, origin, enter } = await startPageApp(t, 'websockets.md', { run: ['live.ts'], server: { expiresIn: 300 } })
+  await startOrders(t, server)
+  const browser = await enter()
+  await t.rejects(openSocket(new Browser(origin), '/live'))
+  await t.rejects(openSocket(browser, '/live', { origin: 'https://evil.example.com' }))
+  const [first, second] = [await openSocket(browser, '/live'), await openSocket(browser, '/live')]
+  t.equal(await first.ask('orders?'), '[{"title":"<b>Tea</b>"}]')
+  clock.now += 250
+  t.equal(await first.ask('orders?'), '[{"title":"<b>Tea</b>"}]', 'due, and still good')
+  clock.now += 51
+  first.send('orders?')
+  t.equal(await first.closed, 4409)
+  await t.rejects(openSocket(browser, '/live'))
+  t.equal(server.refreshes, 0)
+  t.equal((await browser.get('/live/ready', { 'x-csrf': '1', 'sec-fetch-site': 'same-origin' })).status, 204)
+  t.equal(await second.ask('orders?'), '[{"title":"<b>Tea</b>"}]', 'what another request has refreshed')
+  const third = await openSocket(browser, '/live')
+  t.equal(await third.ask('orders?'), '[{"title":"<b>Tea</b>"}]')
+  await browser.post('/auth/logout')
+  t.strictSame(await Promise.all([second.closed, third.closed]), [4401, 4401])
+  t.equal(server.refreshes, 1)
+})
+
+test('docs/websockets.md: with the session on the server an open connection is refreshed', async (t) => {
+  const { server, clock, enter } = await startPageApp(t, 'websockets.md', {
+    run: ['live.ts', 'events.ts'],
+    server: { expiresIn: 300 },
+    before: async (app) => {
+      await app.register(cookie)
+      await app.register(session, { secret: 'a secret of the session, long enough', cookie: { secure: false } })
+    }
+  })
+  await startOrders(t, server)
+  const browser = await enter()
+  const socket = await openSocket(browser, '/live')
+  clock.now += 301
+  t.equal(await socket.ask('orders?'), '[{"title":"<b>Tea</b>"}]')
+  clock.now += 301
+  const late = await openSocket(browser, '/live')
+  t.equal(await late.ask('orders?'), '[{"title":"<b>Tea</b>"}]')
+  t.equal(server.refreshes, 2)
+})
+
+test('docs/websockets.md: a stream of events ends with its token, the next one is refreshed, and after a logout there is none', async (t) => {
+  const { server, clock, modules, enter } = await startPageApp(t, 'websockets.md', { run: ['live.ts', 'events.ts'], server: { expiresIn: 300 } })
+  await startOrders(t, server)
+  const { changes } = Object(modules.get('events.ts'))
+  const browser = await enter()
+  const stream = await openEvents(browser)
+  t.equal(await stream.next(), 'retry: 1000\n\n')
+  while (changes.listenerCount('order') === 0) await new Promise(setImmediate)
+  changes.emit('order', 1)
+  t.equal(await stream.next(), 'id: 1\ndata: [{"title":"<b>Tea</b>"}]\n\n')
+  clock.now += 301
+  changes.emit('order', 2)
+  t.equal(await stream.next(), undefined)
+  t.equal(changes.listenerCount('order'), 0)
+  t.equal(server.refreshes, 0)
+
+  const again = await browser.get('/live/ready', { 'x-csrf': '1', 'sec-fetch-site': 'same-origin' })
+  t.equal(again.status, 204)
+  t.equal((await openEvents(browser)).status, 200)
+  t.equal(server.refreshes, 1)
+  await browser.post('/auth/logout')
+  t.equal((await openEvents(browser)).status, 401)
 })
