@@ -5,6 +5,7 @@ import Fastify from 'fastify'
 import { test, type Test } from 'tap'
 import { Browser } from '../support/browser.ts'
 import { authorize, goOn } from '../support/login-flow.ts'
+import { startRedis, whyNotRedis } from '../support/redis-server.ts'
 import { type PageApp, startPageApp } from '../support/snippets.ts'
 import { openSocket } from '../support/web-socket.ts'
 
@@ -135,4 +136,40 @@ test('docs/websockets.md: a stream of events ends with its token, the next one i
   t.equal(server.refreshes, 1)
   await browser.post('/auth/logout')
   t.equal((await openEvents(browser)).status, 401)
+})
+
+test('docs/jobs.md: a worker goes on for a user without the browser, also in a process that has no login, and knows who is gone from what is down', { skip: whyNotRedis() }, async (t) => {
+  process.env.REDIS_URL = (await startRedis(t)).url
+  const { app, server, clock, modules, enter } = await startPageApp(t, 'jobs.md', { server: { expiresIn: 300 }, options: { clientSecret: 'a secret' } })
+  await startOrders(t, server)
+  const { queue, work } = Object(modules.get('reports.ts'))
+  const { worker } = Object(modules.get('worker.ts'))
+  t.teardown(() => worker.close())
+  const start = async (browser: Browser) => {
+    t.equal((await browser.send('POST', '/reports', { 'x-csrf': '1', 'sec-fetch-site': 'same-origin', 'content-type': 'application/json' }, '{"month":"11"}')).status, 202)
+    return queue.pop()
+  }
+  const browser = await enter()
+  const job = await start(browser)
+  t.match(job, { sub: 'alice', month: '11' })
+  clock.now += 301
+  t.equal(await work(worker, job), 'done')
+  t.equal(server.refreshes, 1)
+  t.equal(await work(app, job), 'done')
+
+  clock.now += 301
+  await server.refuseConnections()
+  t.equal(await work(worker, job), 'later')
+  await server.acceptConnections()
+  clock.now += 30
+  t.equal(await work(worker, job), 'done')
+  await browser.post('/auth/logout')
+  t.equal(await work(worker, job), 'nobody')
+
+  const refused = await start(await enter())
+  server.end(server.families.at(-1)?.id ?? '')
+  clock.now += 301
+  t.equal(await work(worker, refused), 'nobody')
+
+  t.match(await Object(modules.get('imports.ts')).importOrders(), [{ title: '<b>Tea</b>' }])
 })
