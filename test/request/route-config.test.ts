@@ -159,7 +159,8 @@ const unreached: Record<string, { build: (app: FastifyInstance, plugin: (context
   'beside the plugin, after': { build: async (app, plugin, guarded) => { await app.register(plugin); await app.register(async (a) => { guarded(a) }) }, boots: false },
   'above the plugin, before': { build: async (app, plugin, guarded) => { guarded(app); await app.register(plugin) }, boots: true },
   'above the plugin, after': { build: async (app, plugin, guarded) => { await app.register(plugin); guarded(app) }, boots: false },
-  'beside the context around the plugin': { build: async (app, plugin, guarded) => { await app.register(async (a) => { await a.register(plugin) }); await app.register(async (b) => { await b.register(async (c) => { guarded(c) }) }) }, boots: false }
+  'beside the context around the plugin': { build: async (app, plugin, guarded) => { await app.register(async (a) => { await a.register(plugin) }); await app.register(async (b) => { await b.register(async (c) => { guarded(c) }) }) }, boots: false },
+  'beside the plugin, in a context around both': { build: async (app, plugin, guarded) => { await app.register(async (a) => { await a.register(plugin); await a.register(async (b) => { guarded(b) }) }) }, boots: false }
 }
 
 for (const [where, { build, boots }] of Object.entries(unreached)) {
