@@ -1,0 +1,112 @@
+/* Pages that make a project, followed from top to bottom: its files in a folder, and its commands in a process of their own. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import Fastify from 'fastify'
+import { test, type Test } from 'tap'
+import ts from 'typescript'
+import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
+import { Browser } from '../support/browser.ts'
+import { freePort } from '../support/free-port.ts'
+import { authorize } from '../support/login-flow.ts'
+import { snippetsOf, writeSnippets } from '../support/snippets.ts'
+import { sessionKey } from '../support/start-app.ts'
+
+const root = join(import.meta.dirname, '../..')
+
+/** What tsc makes of it. */
+const compiled = (snippet: string) => ts.transpile(snippet, { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true })
+
+/** The project of docs/fastify-cli.md, in `dist`, with what a reader may have done to a file of it. */
+function build (folder: string, mistakes: Record<string, (text: string) => string> = {}): void {
+  const files = [...snippetsOf('fastify-cli.md')].filter(([name]) => name.endsWith('.ts'))
+  writeSnippets(folder, files.map(([name, text]) => [name.replace('src', 'dist').replace('.ts', '.js'), compiled(mistakes[name]?.(text) ?? text)] as const))
+}
+
+/** Runs Node in a folder until its app listens, and ends it with the test. */
+async function run (t: Test, cwd: string, args: readonly string[], env: Record<string, string> = {}): Promise<void> {
+  const { ISSUER: _issuer, API: _api, ...others } = process.env
+  const child = spawn(process.execPath, ['--import', join(root, 'node_modules/tsx/dist/esm/index.mjs'), ...args], { cwd, env: { ...others, NODE_OPTIONS: '', ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(async () => {
+    child.kill()
+    if (child.exitCode === null) await once(child, 'exit')
+  })
+  for await (const line of createInterface(child.stdout)) if (line.includes('Server listening')) return
+  throw new Error(`node ${args.join(' ')} does not listen`)
+}
+
+test('docs/fastify-cli.md: the files of the page, compiled, are an app that fastify start runs by its .env, and that logs in', async (t) => {
+  const snippets = snippetsOf('fastify-cli.md')
+  const server = await startAuthorizationServer({ redirectUris: null })
+  t.teardown(() => server.close())
+  const api = Fastify({ forceCloseConnections: true })
+  api.get('/orders', async ({ headers }) => ({ of: server.whoHas(headers.authorization?.replace('Bearer ', '') ?? '')?.sub }))
+  t.teardown(() => api.close())
+  const port = await freePort()
+  const values: Record<string, string> = {
+    PORT: String(port),
+    ISSUER: server.issuer,
+    CLIENT_ID: 'web',
+    CLIENT_SECRET: server.settings.clientSecret,
+    CALLBACK_URI: `http://localhost:${port}/auth/callback`,
+    SESSION_KEY: sessionKey
+  }
+  const sample = snippets.get('sample.env') ?? ''
+  t.strictSame([...sample.matchAll(/^(\w+)=/gm)].map(([, name]) => name).sort(), Object.keys(values).sort())
+
+  const { errors } = ts.convertCompilerOptionsFromJson(JSON.parse(snippets.get('tsconfig.json') ?? '').compilerOptions, '.')
+  t.strictSame(errors, [])
+  const folder = t.testdir({ '.env': sample.replace(/^(\w+)=.*$/gm, (_, name) => `${name}=${values[name]}`) })
+  build(folder)
+  const [, command = ''] = /npx fastify (start .*)/.exec(readFileSync('docs/fastify-cli.md', 'utf8')) ?? []
+  await run(t, folder, [join(root, 'node_modules/fastify-cli/cli.js'), ...command.split(' ')], { API: await api.listen({ port: 0 }) })
+
+  const browser = new Browser(`http://localhost:${port}`)
+  const start = await browser.get('/orders', { accept: 'text/html' })
+  t.equal(start.status, 303)
+  t.equal((await browser.get(await authorize(new URL(start.headers.get('location') ?? '')))).headers.get('location'), '/orders')
+  t.strictSame((await browser.get('/orders')).json, { of: 'alice' })
+})
+
+test('docs/fastify-cli.md: what goes wrong there says so as the page has it', async (t) => {
+  const server = await startAuthorizationServer()
+  t.teardown(() => server.close())
+  Object.assign(process.env, { ISSUER: server.issuer, CLIENT_ID: 'web', CLIENT_SECRET: 'a secret', SESSION_KEY: sessionKey, CALLBACK_URI: 'http://localhost:3000/auth/callback' })
+  const plugin = 'src/plugins/token-management.ts'
+  let count = 0
+  const place = t.testdir()
+  const boot = async (t: Test, mistakes: Record<string, (text: string) => string>, { prefix = '', files = {} }: { prefix?: string, files?: Record<string, string> } = {}) => {
+    const folder = join(place, String(count++)) // a module is loaded once
+    build(folder, mistakes)
+    writeSnippets(folder, Object.entries(files))
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register((await import(join(folder, 'dist/app.js'))).default, { prefix })
+    return await app.ready()
+  }
+  const page = readFileSync('docs/fastify-cli.md', 'utf8')
+
+  await t.test('without fp()', async (t) => {
+    const [, message = ''] = /"(the route \/orders.*?)"/.exec(page) ?? []
+    await t.rejects(boot(t, { [plugin]: (text) => text.replace('export default fp(', 'export default (').replace("}, { name: 'tokens' })", '})') }), { code: 'FST_TOKEN_INVALID_OPTIONS', message })
+  })
+  const dependent = (text: string) => text.replace("{ name: 'tokens' }", "{ name: 'tokens', dependencies: ['redis'] }").replace('await fastify.register', "if (!fastify.hasDecorator('first')) throw new Error('too early')\n  await fastify.register")
+  await t.test('with a dependency that is not there, and with one whose file comes later', async (t) => {
+    await t.rejects(boot(t, { [plugin]: dependent }), /redis/)
+    const redis = "import fp from 'fastify-plugin'\nexport default fp(async (fastify) => { fastify.decorate('first', true) }, { name: 'redis' })\n"
+    await t.resolves(boot(t, { [plugin]: dependent }, { files: { 'dist/plugins/zzz.js': redis } }))
+  })
+  await t.test('in a prefix that the callback does not have', async (t) => {
+    await t.rejects(boot(t, {}, { prefix: '/bff' }), { code: 'FST_TOKEN_INVALID_OPTIONS', message: '/bff' })
+  })
+  await t.test('with an autoConfig, and options for all', async (t) => {
+    const given = JSON.stringify({ issuer: server.issuer, clientId: 'web', clientSecret: 'a secret', session: { key: sessionKey }, login: { callbackUri: process.env.CALLBACK_URI, scope: ['openid'] } })
+    const configured = () => `export { default } from 'fastify-token-management'\nexport const autoConfig = ${given}\n`
+    await t.resolves(boot(t, { [plugin]: configured }))
+    const optionsForAll = (text: string) => text.replace("'plugins')", "'plugins'), options: { mine: true }")
+    await t.rejects(boot(t, { [plugin]: configured, 'src/app.ts': optionsForAll }), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /mine/ })
+    await t.resolves(boot(t, { 'src/app.ts': optionsForAll }))
+  })
+})
