@@ -12,7 +12,9 @@ const compiled = ['ts', 'js']
 /** Blocks that only a run can hold, and the test that runs them, which names their page. */
 const runBy: Record<string, string> = {
   'docs/client-authentication.md sh': 'test/token-service/client-authentication-docs.test.ts',
-  'docs/login.md html': 'test/login/chromium.test.ts'
+  'docs/fastify-cli.md ini': 'test/docs/projects.test.ts',
+  'docs/login.md html': 'test/login/chromium.test.ts',
+  'docs/server-rendered.md html': 'test/docs/tasks.test.ts'
 }
 
 test('every snippet of TypeScript and JavaScript compiles strictly as it stands, and what does not is told by page and line', async (t) => {

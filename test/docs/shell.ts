@@ -11,7 +11,7 @@ export function wrongCommands ({ text }: Block, names: string[]): string[] {
     const [program = '', verb = '', ...words] = command.split(/ +/).filter((word) => !word.startsWith('-'))
     if (program === 'npm' && verb === 'install') return !words.every((word) => packages.has(word))
     if (program === 'npm') return verb !== 'ci' && !((verb === 'run' ? words[0] ?? '' : verb) in scripts)
-    if (program === 'npx') return !packages.has(verb)
+    if (program === 'npx') return !packages.has(verb) && !existsSync(`node_modules/.bin/${verb}`)
     if (program === 'bash' || program === 'node') return !existsSync(verb) && !names.includes(verb)
     return program !== 'base64'
   })

@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { TokenManagementOptions } from '../../lib/index.ts'
+import { blocksOf } from '../docs/blocks.ts'
 import { startAuthorizationServer, type AuthorizationServer } from './authorization-server/authorization-server.ts'
 import type { Settings } from './authorization-server/settings.ts'
 import { Browser } from './browser.ts'
@@ -11,10 +12,11 @@ import { sessionKey } from './start-app.ts'
 
 /** The snippets of a page, by the names in the comments before them; each has to have one, but for commands. */
 export function snippetsOf (page: string): Map<string, string> {
-  const text = readFileSync(`docs/${page}`, 'utf8')
-  const named = [...text.matchAll(/<!-- ([\w./-]+\.\w+) -->\n```\w+\n([^]*?)```/g)].map(([, name = '', snippet = '']) => [name, snippet] as const)
-  if (named.length !== [...text.matchAll(/```(?!sh\n)\w+\n/g)].length) throw new Error(`docs/${page}: each snippet needs a name, so that it is run`)
-  return new Map(named)
+  const blocks = blocksOf(`docs/${page}`).filter(({ language }) => language !== 'sh')
+  return new Map(blocks.map(({ name, line, text }) => {
+    if (name === undefined) throw new Error(`docs/${page}:${line}: the snippet needs a name, so that it is run`)
+    return [name, text]
+  }))
 }
 
 /** Writes snippets as files, in the repo, so that what they import is found. */
@@ -49,7 +51,7 @@ export interface PageAppOptions {
 /** An app of the snippets of a page, as they stand: what is given to them is `app` and `options`. */
 export async function startPageApp (t: Test, page: string, { run, folder = t.testdir(), options: given, server: settings, before }: PageAppOptions = {}): Promise<PageApp> {
   const clock = { now: Date.now() / 1000 }
-  const server = await startAuthorizationServer({ now: () => clock.now * 1000, ...settings })
+  const server = await startAuthorizationServer({ clock: () => clock.now, ...settings })
   t.teardown(() => server.close())
   const app = Fastify({ forceCloseConnections: true })
   t.teardown(() => app.close())
