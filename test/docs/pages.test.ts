@@ -4,6 +4,7 @@ import { parseDocument } from 'yaml'
 import { type Block, blocksOf, pages } from './blocks.ts'
 import { compile } from './compile.ts'
 import { deadLinks, linksOf } from './links.ts'
+import { membersOf } from './members.ts'
 import { wrongCommands } from './shell.ts'
 
 const blocks = pages.flatMap(blocksOf)
@@ -56,6 +57,20 @@ test('every link of every page leads to a file that is there, and to a heading o
 test('the index has every page once, and nothing else of docs', async (t) => {
   const index = linksOf(readFileSync('docs/README.md', 'utf8')).filter((target) => !target.startsWith('../'))
   t.strictSame(index.map((target) => `docs/${target}`).sort(), pages.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md').sort())
+})
+
+test('docs/api.md names all that there is on requests, the app and the reply', async (t) => {
+  const page = readFileSync('docs/api.md', 'utf8')
+  const added = [['app', 'FastifyInstance'], ['request', 'FastifyRequest'], ['reply', 'FastifyReply']].flatMap(([on, name = '']) => [...membersOf('types/fastify.ts', name).keys()].map((member) => `${on}.${member}`))
+  const names = [...added, ...[...membersOf('lib/request/tokens.ts', 'Tokens').keys()].map((member) => `request.tokens.${member}`)]
+  t.ok(names.length > 15, names.join())
+  for (const name of names) t.ok(new RegExp(`\`${name}\\b`).test(page), name)
+})
+
+test('docs/custom-store.md shows the interface of a store as it is', async (t) => {
+  const [shown = ''] = blocksOf('docs/custom-store.md').flatMap(({ text }) => text.includes('interface TokenStore {') ? text : [])
+  const sorted = (members: Map<string, string>) => [...members.values()].sort()
+  t.strictSame(sorted(membersOf('snippet.ts', 'TokenStore', shown)), sorted(membersOf('lib/tokens/token-store.ts', 'TokenStore')))
 })
 
 test('every npm script that a page names is one', async (t) => {
