@@ -3,17 +3,21 @@ import cookie from '@fastify/cookie'
 import session from '@fastify/session'
 import Fastify from 'fastify'
 import { test, type Test } from 'tap'
+import { type AuthorizationServer, startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
+import { faults } from '../support/authorization-server/faults.ts'
+import { openidPath } from '../support/authorization-server/settings.ts'
 import { Browser } from '../support/browser.ts'
-import { authorize, goOn } from '../support/login-flow.ts'
+import { authorize, goOn, logIn } from '../support/login-flow.ts'
 import { startRedis, whyNotRedis } from '../support/redis-server.ts'
-import { type PageApp, startPageApp } from '../support/snippets.ts'
+import { startPageApp } from '../support/snippets.ts'
+import { sessionKey } from '../support/start-app.ts'
 import { openSocket } from '../support/web-socket.ts'
 
 /** What a browser asks for a page with. */
 const page = { accept: 'text/html' }
 
 /** An API with one list, which knows whose token is good at this server. */
-async function startOrders (t: Test, server: PageApp['server']): Promise<void> {
+async function startOrders (t: Test, server: AuthorizationServer): Promise<void> {
   const orders: Array<{ title: string }> = [{ title: '<b>Tea</b>' }]
   const api = Fastify({ forceCloseConnections: true })
   t.teardown(() => api.close())
@@ -172,4 +176,75 @@ test('docs/jobs.md: a worker goes on for a user without the browser, also in a p
   t.equal(await work(worker, refused), 'nobody')
 
   t.match(await Object(modules.get('imports.ts')).importOrders(), [{ title: '<b>Tea</b>' }])
+})
+
+test('docs/tenants.md: with one address for all, people of the tenants that are listed log in, and claims say of which they are', async (t) => {
+  const [listed, other] = ['aaaaaaaa-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000002']
+  const { server, origin } = await startPageApp(t, 'tenants.md', {
+    run: ['common.ts'],
+    server: { metadataPaths: [`/common/v2.0${openidPath}`] },
+    before: (_app, { issuer, settings }) => {
+      Object.assign(process.env, { COMMON: `${issuer}/common/v2.0`, TENANTS: listed })
+      settings.metadata = { issuer: `${issuer}/{tenantid}/v2.0`, authorization_response_iss_parameter_supported: undefined }
+    }
+  })
+  server.fault(faults.redirectParameter('iss', null), Infinity, 'authorization')
+  for (const [tid, status] of [[listed, 303], [other, 400]] as const) {
+    const browser = new Browser(origin)
+    server.fault(faults.idToken({ tid, iss: `${server.issuer}/${tid}/v2.0` }))
+    t.equal((await logIn(browser)).status, status)
+    t.match((await browser.get('/whose')), status === 303 ? { status: 200, json: { tenant: tid } } : { status: 401 })
+  }
+})
+
+/** Two providers, and what an app is told of them. */
+async function startTenants (t: Test): Promise<Map<string, AuthorizationServer>> {
+  const tenants = new Map<string, AuthorizationServer>()
+  for (const name of ['acme', 'globex']) {
+    const server = await startAuthorizationServer({ clientId: name, user: `alice of ${name}`, redirectUris: [`http://localhost:3000/${name}/auth/callback`, `http://${name}.localhost:3000/auth/${name}/callback`] })
+    t.teardown(() => server.close())
+    tenants.set(name, server)
+  }
+  const list = [...tenants].map(([name, { issuer, settings: { clientId, clientSecret } }]) => ({ name, host: `${name}.localhost:3000`, issuer, clientId, clientSecret }))
+  const api = Fastify({ forceCloseConnections: true })
+  t.teardown(() => api.close())
+  api.get('/orders', async ({ headers }) => ({ of: [...tenants.values()].map((server) => server.whoHas(headers.authorization?.replace('Bearer ', '') ?? '')?.sub).find((sub) => sub !== undefined) }))
+  Object.assign(process.env, { TENANT_LIST: JSON.stringify(list), SESSION_KEY: sessionKey, ORIGIN: 'http://localhost:3000', SCHEME: 'http', API: await api.listen({ port: 0, host: '127.0.0.1' }) })
+  return tenants
+}
+
+test('docs/tenants.md: by path, each tenant has its own login and session, and one browser may have both', async (t) => {
+  const tenants = await startTenants(t)
+  const { origin } = await startPageApp(t, 'tenants.md', { run: ['by-path.ts'] })
+  const browser = new Browser(origin)
+  for (const [name, server] of tenants) {
+    const start = await browser.get(`/${name}/orders`, page)
+    const target = new URL(start.headers.get('location') ?? '')
+    t.equal(target.origin, server.issuer)
+    t.equal((await browser.get(await authorize(target))).headers.get('location'), `/${name}/orders`)
+  }
+  for (const name of tenants.keys()) t.match(await browser.get(`/${name}/orders`), { status: 200, json: { of: `alice of ${name}` } })
+  await goOn(browser, await browser.post('/acme/auth/logout'))
+  t.equal((await browser.get('/acme/orders')).status, 401)
+  t.equal((await browser.get('/globex/orders')).status, 200)
+  t.match((await new Browser(origin).get('/globex/orders')).json, { loginPath: '/globex/auth/login' })
+})
+
+test('docs/tenants.md: by host, routes and handlers find the tenant, and the session of one is none at the other', async (t) => {
+  const tenants = await startTenants(t)
+  const { origin } = await startPageApp(t, 'tenants.md', { run: ['by-host.ts'] })
+  const browsers = new Map([...tenants.keys()].map((name) => [name, new Browser(origin)]))
+  for (const [name, server] of tenants) {
+    const host = { host: `${name}.localhost:3000` }
+    const browser = browsers.get(name) ?? new Browser(origin)
+    const start = await browser.get('/', { ...host, ...page })
+    t.equal(new URL(start.headers.get('location') ?? '').origin, server.issuer)
+    t.equal((await browser.get(await authorize(new URL(start.headers.get('location') ?? '')), host)).headers.get('location'), '/')
+    t.match((await browser.get('/', host)).json, { sub: `alice of ${name}` })
+    t.match(await browser.get('/orders', host), { status: 200, json: { of: `alice of ${name}` } })
+  }
+  const acmes = browsers.get('acme') ?? new Browser(origin)
+  t.equal((await acmes.get('/orders', { host: 'globex.localhost:3000' })).status, 401)
+  t.equal((await acmes.get('/orders', { host: 'elsewhere.localhost:3000' })).status, 404)
+  t.equal((await acmes.get('/', { host: 'elsewhere.localhost:3000' })).status, 404)
 })

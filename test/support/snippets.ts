@@ -45,7 +45,7 @@ export interface PageAppOptions {
   readonly folder?: string
   readonly options?: Partial<TokenManagementOptions>
   readonly server?: Partial<Settings>
-  readonly before?: (app: FastifyInstance, options: TokenManagementOptions) => unknown
+  readonly before?: (app: FastifyInstance, server: AuthorizationServer) => unknown
 }
 
 /** An app of the snippets of a page, as they stand: what is given to them is `app` and `options`. */
@@ -64,7 +64,7 @@ export async function startPageApp (t: Test, page: string, { run, folder = t.tes
     clock: () => clock.now,
     ...given
   }
-  await before?.(app, options)
+  await before?.(app, server)
   Object.assign(globalThis, { app, options })
   const snippets = snippetsOf(page)
   writeSnippets(folder, snippets)
