@@ -123,3 +123,11 @@ export type { AccessToken, JsonWebKey, TokenSet } from './tokens/token-set.ts'
 // What the app is told, and may have a say in.
 export type { FailureClass, RefreshedEvent, RefreshFailedEvent, RefreshTokenReusedEvent, SessionEndedEvent, SessionEndReason } from './tokens/events.ts'
 export type { EditableRequest, MendedAnswer, OutgoingRequest, ProviderAnswer } from './tokens/outgoing-request.ts'
+
+// What subscribers of node:diagnostics_channel get: see docs/telemetry.md.
+export type { ApiMessage } from './outbound/api-message.ts'
+export type { ClientTokenMessage } from './cached-tokens/client-token-message.ts'
+export type { ExchangeMessage } from './cached-tokens/exchange-message.ts'
+export type { LoginMessage, LoginOutcome } from './login/login-message.ts'
+export type { LogoutMessage } from './login/logout-message.ts'
+export type { RefreshMessage, RefreshOutcome } from './refresh/refresh-message.ts'

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici'
 import { ClientTokens } from './cached-tokens/client-tokens.ts'
 import { Exchanger } from './cached-tokens/exchanger.ts'
 import { TokenCache } from './cached-tokens/token-cache.ts'
+import type { Registration } from './diagnostics.ts'
 import { UnknownProvider } from './errors.ts'
 import type { CheckedOptions } from './options/check.ts'
 import { pathsOf } from './options/paths.ts'
@@ -36,6 +37,8 @@ import { readWish } from './tokens/token-wish.ts'
 /** What one registration has built: everything that serves its provider. */
 export interface Provider {
   readonly name: string
+  /** What messages say of it. */
+  readonly registration: Registration
   readonly tokenService: TokenService
   readonly loginRequests: LoginRequests
   readonly logoutTokens: LogoutTokens
@@ -101,6 +104,7 @@ export function providerNamed (providers: ReadonlyMap<string, Provider>, name: s
  */
 export async function buildProvider (fastify: FastifyInstance, options: CheckedOptions, registry: Registry): Promise<Provider> {
   const { name, clientId, clock } = options
+  const registration = { provider: name, clientId }
   const { log } = fastify
   const clientAuthentication = clientAuthenticationOf(options)
   const dispatcher = decorateBackchannel(fastify, options.backchannel, clientAuthentication)
@@ -124,7 +128,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   const events = new RefreshEvents({ ...options, provider: name, log })
   const replaced = new ReplacedSessions(options.gracePeriod, clock)
   const sharing = new Sharing({ ...options, memory: coordinator, replaced, findsLogins: options.logout?.backchannelLogoutPath !== undefined && (store ?? tokenStore).directory === undefined, log })
-  const spender = new Spender({ ...options, tokenService, coordinator, sharing, asking, pauses, background, events, log })
+  const spender = new Spender({ ...options, registration, tokenService, coordinator, sharing, asking, pauses, background, events, log })
   const cache = new TokenCache({ ...options, pauses, log })
   // An encapsulated context may have an HTTP client, and a store, of its own; otherwise they are the provider's.
   const { backchannel } = fastify
@@ -135,6 +139,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     const isShared = own.mutualTls === clientAuthentication.mutualTls
     registry.clients.set(name, new ClientTokens({
       name,
+      registration: { ...registration, clientId: ownId ?? clientId },
       wish: readWish({ resource, scope: scope?.join(' ') }),
       parameters,
       tokenService: ownId === undefined ? tokenService : new TokenService(requestsOf(ownId, own), options),
@@ -146,6 +151,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
   for (const api of buildApis(fastify, options, registry.clients)) registry.apis.set(api.name, api)
   const provider: Provider = {
     name,
+    registration,
     clock,
     onSessionEnded: options.onSessionEnded,
     tokenService,
@@ -158,7 +164,7 @@ export async function buildProvider (fastify: FastifyInstance, options: CheckedO
     sharing,
     background,
     refresher: new Refresher(coordinator, spender, events, options),
-    exchanger: new Exchanger(tokenService, coordinator, asking, cache),
+    exchanger: new Exchanger(registration, tokenService, coordinator, asking, cache),
     overflow: new Overflow(clock, log),
     storeFor: (server) => server.tokenStore === tokenStore ? store ?? tokenStore : server.tokenStore,
     backchannelFor: backchannelFor(dispatcher)

@@ -24,7 +24,8 @@ const publicNames = {
     AccessToken AccessTokenParameters ApiClient ApiName AssertionOptions ClientAuthentication ClientCertificate ClientDpopProofParameters ClientName ClientTokenParameters
     Current DpopProofParameters EditableRequest FailureClass IdTokenClaims JsonWebKey MendedAnswer OAuth2Token OutgoingRequest PrivateKey PrivateKeyJwtOptions ProviderAnswer RefreshedEvent
     RefreshFailedEvent RefreshTokenReusedEvent SaveParameters SessionDirectory SessionEndedEvent SessionEndReason SessionParameters SessionQuery StartLoginParameters StoreContext TokenError TokenErrorCode TokenExchange TokenManagementOptions TokenParameters
-    TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError`,
+    TokenResponse Tokens TokenSession TokenSessions TokenSessionsParameters TokenSet TokenStore TokenWish UnauthenticatedError
+    ApiMessage ClientTokenMessage ExchangeMessage LoginMessage LoginOutcome LogoutMessage RefreshMessage RefreshOutcome`,
   proxy: 'AllowedRoute default tokenProxy TokenProxyOptions',
   redis: `AvailabilityEvent IndexedLogin MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
     SharedCoordinatorFactory SharedCoordinatorSettings SharedLogouts TokenStoreFactory TokenStoreSettings`,

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Dispatcher } from 'undici'
-import { ApiTimeout, ApiUnavailable, hasCode } from '../errors.ts'
+import { type Dispatcher, errors } from 'undici'
+import { hasCode } from '../errors.ts'
 import type { Api } from '../outbound/api.ts'
+import { apiFailure } from '../outbound/api-failure.ts'
+import { type ApiMessage, apiMessage, apiTracing } from '../outbound/api-message.ts'
 import type { ApiToken } from '../outbound/api-token.ts'
 import { Attempts } from '../outbound/attempts.ts'
 import { Departure } from './departure.ts'
@@ -13,8 +15,6 @@ const MAX_DRAINED_BYTES = 65_536
 
 /** An answer of a known length, and no more than that, is no stream to anybody. */
 const SMALL_BYTES = 16_384
-
-const TIMEOUTS = ['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']
 
 export interface ProxySettings {
   readonly api: Api
@@ -49,13 +49,14 @@ export class ProxiedCall {
     const query = url.indexOf('?')
     const browser = new Departure(request, reply)
     try {
-      const answer = await this.#answer(browser, {
+      const message = apiMessage(api, method)
+      const answer = await apiTracing.trace(message, () => this.#answer(browser, message, {
         origin: api.origin,
         path: query === -1 ? path : path + url.slice(query),
         method,
         headers: towardsApi(request),
         body: body instanceof Readable ? body : null
-      })
+      }))
       const payload = isSmall(method, answer) ? await answer.body.bytes() : answer.body
       reply.code(answer.statusCode).headers(towardsBrowser(answer.headers, { places, url, passesCookies: setCookie, isPersonal: this.#token !== null }))
       // What is left of a body would be taken for the next request.
@@ -69,12 +70,12 @@ export class ProxiedCall {
   }
 
   /** What the API answers; the request is sent again where that helps, and given up when the browser goes away. */
-  async #answer (browser: Departure, options: Dispatcher.RequestOptions<null>): Promise<Dispatcher.ResponseData<null>> {
+  async #answer (browser: Departure, message: ApiMessage, options: Dispatcher.RequestOptions<null>): Promise<Dispatcher.ResponseData<null>> {
     const { api } = this.#settings
-    const attempts = new Attempts(api, { ...options, signal: browser }, this.#token)
+    const attempts = new Attempts(api, { ...options, signal: browser }, this.#token, message)
     for (;;) {
       const next = await attempts.next()
-      if (browser.isGone) throw new Error('The browser is gone')
+      if (browser.isGone) throw new errors.RequestAbortedError('The browser is gone')
       const answer = await api.dispatcher.request(next)
       const prepare = attempts.after(answer)
       if (prepare === undefined) return answer
@@ -91,7 +92,5 @@ function isSmall (method: string, { statusCode, headers }: Dispatcher.ResponseDa
 
 /** What the browser is told where the API gave no answer. */
 function failureOf ({ name }: Api, cause: unknown): unknown {
-  if (hasCode(cause)) return cause
-  const isTimeout = cause instanceof Error && 'code' in cause && TIMEOUTS.includes(String(cause.code))
-  return isTimeout ? new ApiTimeout(name, { cause }) : new ApiUnavailable(name, { cause })
+  return hasCode(cause) ? cause : new (apiFailure(cause))(name, { cause })
 }

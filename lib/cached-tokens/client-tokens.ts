@@ -1,8 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import type { Dispatcher } from 'undici'
+import type { Registration } from '../diagnostics.ts'
 import { UnknownClient } from '../errors.ts'
 import type { Asking } from '../refresh/asking.ts'
-import { classifyFailure, errorOf, RefreshFailure } from '../refresh/failure.ts'
+import { classifyFailure, errorOf, withoutUser } from '../refresh/failure.ts'
+import { clientTokenTracing } from './client-token-message.ts'
 import type { TokenCache } from './token-cache.ts'
 import type { ProofRequest } from '../token-service/dpop.ts'
 import type { TokenService } from '../token-service/token-service.ts'
@@ -21,6 +23,7 @@ export interface ClientDpopProofParameters extends ProofRequest, TokenWish {}
 /** A client of the option `clients`: who it is, and what it asks for. */
 export interface ClientSettings {
   readonly name: string
+  readonly registration: Registration
   readonly wish: TokenWish
   readonly parameters: Readonly<Record<string, string>> | undefined
   readonly tokenService: TokenService
@@ -54,17 +57,20 @@ export class ClientTokens {
   }
 
   async token ({ forceRenewal, ...asked }: ClientTokenParameters, server: FastifyInstance): Promise<AccessToken> {
-    const { name, parameters, tokenService, asking, cache, backchannelFor } = this.#settings
+    const { name: client, registration, parameters, tokenService, asking, cache, backchannelFor } = this.#settings
     const wish = { ...this.#settings.wish, ...readWish(asked) }
-    const key = JSON.stringify([name, wish.resource, wish.scope])
+    const key = JSON.stringify([client, wish.resource, wish.scope])
     try {
-      return await cache.obtain(key, forceRenewal, () => asking.ask({
-        key,
-        dispatcher: backchannelFor(server),
-        send: (wary) => tokenService.clientCredentials(wish, parameters, wary),
-        retryAmbiguous: true,
-        risksNothing: true
-      }))
+      return await cache.obtain(key, forceRenewal, {
+        trace: (work) => clientTokenTracing.trace({ ...registration, client, ...wish }, work),
+        ask: () => asking.ask({
+          key,
+          dispatcher: backchannelFor(server),
+          send: (wary) => tokenService.clientCredentials(wish, parameters, wary),
+          retryAmbiguous: true,
+          risksNothing: true
+        })
+      })
     } catch (error) {
       throw errorOf(withoutUser(classifyFailure(error)))
     }
@@ -85,9 +91,4 @@ export function decorateClients (fastify: FastifyInstance, clients: ReadonlyMap<
     if (client === undefined) throw new UnknownClient(name, [...clients.keys()].join(', ') || 'none')
     return client
   }
-}
-
-/** Where no user is, there is none whom a login could help. */
-function withoutUser (failure: RefreshFailure): RefreshFailure {
-  return failure.class === 'rejected' ? new RefreshFailure('refused', { cause: failure.cause }) : failure
 }

@@ -1,14 +1,16 @@
 import { LRUCache } from 'lru-cache'
 import type { Dispatcher } from 'undici'
+import type { Registration } from '../diagnostics.ts'
 import type { Asking } from '../refresh/asking.ts'
 import type { RefreshCoordinator } from '../refresh/coordinator.ts'
 import { RefreshFailure } from '../refresh/failure.ts'
+import { exchangeTracing } from './exchange-message.ts'
 import type { TokenCache } from './token-cache.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 import type { Subject, TokenService } from '../token-service/token-service.ts'
 import { exchangeParameters, type TokenExchange } from '../tokens/token-exchange.ts'
 import type { AccessToken } from '../tokens/token-set.ts'
-import type { TokenWish } from '../tokens/token-wish.ts'
+import { askedFor, type TokenWish } from '../tokens/token-wish.ts'
 
 /** Which access token of the session is exchanged, and whether what it brought is to be renewed. */
 export interface ExchangeRequest extends TokenWish {
@@ -17,6 +19,7 @@ export interface ExchangeRequest extends TokenWish {
 
 /** Tokens that were issued in exchange for a session's own (RFC 8693): kept in memory until they expire, and no longer than the session. */
 export class Exchanger {
+  readonly #registration: Registration
   readonly #tokenService: TokenService
   readonly #coordinator: RefreshCoordinator
   readonly #asking: Asking
@@ -24,7 +27,8 @@ export class Exchanger {
   /** Exchanges that a new subject token did not help: it is not tried again for each of their failures. */
   readonly #hopeless = new LRUCache<string, true>({ max: 10_000 })
 
-  constructor (tokenService: TokenService, coordinator: RefreshCoordinator, asking: Asking, cache: TokenCache) {
+  constructor (registration: Registration, tokenService: TokenService, coordinator: RefreshCoordinator, asking: Asking, cache: TokenCache) {
+    this.#registration = registration
     this.#tokenService = tokenService
     this.#coordinator = coordinator
     this.#asking = asking
@@ -50,7 +54,7 @@ export class Exchanger {
       retryAmbiguous: true,
       risksNothing: true
     })
-    const issued = await this.#cache.obtain(key, forceRenewal, async () => {
+    const ask = async () => {
       const token = await exchange(subject).catch(async (error: unknown) => {
         if (!blamesSubject(error) || this.#hopeless.has(key)) throw error
         this.#hopeless.set(key, true)
@@ -62,6 +66,10 @@ export class Exchanger {
       })
       this.#hopeless.delete(key)
       return token
+    }
+    const issued = await this.#cache.obtain(key, forceRenewal, {
+      trace: (work) => exchangeTracing.trace({ ...this.#registration, sessionId, audience: asked.audience, ...askedFor(asked) }, work),
+      ask
     })
     if (!this.#coordinator.hasEnded(sessionId)) return issued
     this.forget(sessionId)

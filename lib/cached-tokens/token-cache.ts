@@ -18,6 +18,13 @@ export interface TokenCacheSettings {
   readonly log: FastifyBaseLogger
 }
 
+/** How a token is had that is not kept. */
+export interface TokenQuestion {
+  readonly ask: () => Promise<AccessToken>
+  /** Tells of it from its start to its end. */
+  readonly trace: (work: () => Promise<AccessToken>) => Promise<AccessToken>
+}
+
 /** Access tokens of no token set, in memory: kept until it is time for a new one, and asked for by one caller at a time. */
 export class TokenCache {
   readonly #settings: TokenCacheSettings
@@ -36,13 +43,13 @@ export class TokenCache {
    * @param forceRenewal - `true`: a new token. A token: a new one if that is still the one that is kept.
    * @throws RefreshFailure
    */
-  async obtain (key: string, forceRenewal: boolean | string | undefined, ask: () => Promise<AccessToken>): Promise<AccessToken> {
+  async obtain (key: string, forceRenewal: boolean | string | undefined, question: TokenQuestion): Promise<AccessToken> {
     const { refreshBeforeExpiration, clock } = this.#settings
     const kept = this.#kept.get(key)
     const serves = kept !== undefined && forceRenewal !== true && forceRenewal !== kept.accessToken
     if (serves && !needsRefresh(kept, clock(), refreshBeforeExpiration)) return kept
     const good = serves && !isExpired(kept, clock()) ? kept : undefined
-    const { coming, since } = this.#asking.get(key) ?? this.#start(key, ask)
+    const { coming, since } = this.#asking.get(key) ?? this.#start(key, question)
     if (good !== undefined && await takesLong(coming, since)) return good
     return await coming.catch((error: unknown) => {
       if (good !== undefined) return good
@@ -55,8 +62,8 @@ export class TokenCache {
     for (const key of [...this.#kept.keys()]) if (key.startsWith(prefix)) this.#kept.delete(key)
   }
 
-  #start (key: string, ask: () => Promise<AccessToken>) {
-    const coming = this.#ask(key, ask).finally(() => this.#asking.delete(key))
+  #start (key: string, { ask, trace }: TokenQuestion) {
+    const coming = trace(() => this.#ask(key, ask)).finally(() => this.#asking.delete(key))
     const asking = { coming, since: performance.now() }
     this.#asking.set(key, asking)
     return asking

@@ -4,6 +4,7 @@ import type { Provider } from '../provider.ts'
 import { ownRoute } from '../request/own-route.ts'
 import { BackchannelError } from '../token-service/backchannel.ts'
 import { BadLogoutToken } from '../token-service/logout-token.ts'
+import { logoutTracing } from './logout-message.ts'
 import { endByProvider } from './provider-logout.ts'
 import { seenLogoutTokens } from './seen-logout-tokens.ts'
 
@@ -50,7 +51,7 @@ export async function backchannelLogout (fastify: FastifyInstance, { provider, p
 
   fastify.post(path, ownRoute, async (request, reply) => {
     try {
-      await end(logoutTokenIn(request.body), request)
+      await logoutTracing.trace({ ...provider.registration, initiator: 'provider' }, async () => await end(logoutTokenIn(request.body), request))
       return reply.header('cache-control', 'no-store').send()
     } catch (error) {
       if (error instanceof BadLogoutToken) {

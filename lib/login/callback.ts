@@ -4,6 +4,7 @@ import { accessorOf } from '../request/decorate-requests.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { asksForIdToken } from './authorization-request.ts'
 import type { AnswerFailure } from './login-failure.ts'
+import { type FinishedLogin, loginTracing } from './login-message.ts'
 import { notStartedHere, redemptionError } from './login-error.ts'
 import { mayPass, Redemptions } from './redemptions.ts'
 import { redeemInTurn } from './shared-redemption.ts'
@@ -52,7 +53,7 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
   }
 
   /** One does it, and whoever comes with the same callback gets what came of it. What does not match says nothing of what will. */
-  async function finish (request: FastifyRequest, reply: FastifyReply, parameters: URLSearchParams, transaction: Transaction): Promise<void> {
+  async function finish (request: FastifyRequest, reply: FastifyReply, parameters: URLSearchParams, transaction: Transaction): Promise<FinishedLogin> {
     await asLoginErrors(() => loginRequests.check({ parameters, state: transaction.state }))
     let isFirst = false
     const tokens = await redemptions.once(transaction.state, () => redeemInTurn(inTurn, transaction, async () => {
@@ -62,29 +63,31 @@ export function callback (settings: CallbackSettings): (request: FastifyRequest,
       await startSession(settings, request, reply, tokens)
       return tokens
     }))
-    if (isFirst) return
-    if (coordinator.hasEnded(tokens.sessionId)) throw new LoginFailed('the session that it brought has ended already')
+    const { sessionId } = tokens
+    if (isFirst) return { outcome: 'loggedIn', sessionId }
+    if (coordinator.hasEnded(sessionId)) throw new LoginFailed('the session that it brought has ended already')
     transactions.end(reply, transaction)
     if (login.saveTokens) await accessorOf(request).session({ provider: provider.name }).state.start(tokens)
+    return { outcome: 'repeated', sessionId }
   }
 
-  async function withoutTransaction (request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  async function withoutTransaction (request: FastifyRequest): Promise<FinishedLogin> {
     const isLoggedIn = await accessorOf(request).session({ provider: provider.name }).state.live() !== null
-    return isLoggedIn ? reply.redirect(home, 303) : await answerFailure(request, reply, notStartedHere(request))
+    if (!isLoggedIn) throw notStartedHere(request)
+    return { outcome: 'alreadyLoggedIn' }
   }
 
   return async (request, reply) => {
     reply.header('cache-control', 'no-store').header('referrer-policy', 'no-referrer')
     const parameters = new URL(request.url, login.callbackUri).searchParams
     const transaction = transactions.find(request, parameters.get('state'))
-    if (transaction === undefined) return await withoutTransaction(request, reply)
     try {
-      await finish(request, reply, parameters, transaction)
+      await loginTracing.trace({ ...provider.registration, step: 'callback' }, () => transaction ? finish(request, reply, parameters, transaction) : withoutTransaction(request))
     } catch (error) {
-      if (!mayPass(error)) transactions.end(reply, transaction)
-      return await answerFailure(request, reply, error, transaction.returnTo)
+      if (transaction && !mayPass(error)) transactions.end(reply, transaction)
+      return await answerFailure(request, reply, error, transaction?.returnTo)
     }
-    return reply.sent ? reply : reply.redirect(transaction.returnTo, 303)
+    return reply.sent ? reply : reply.redirect(transaction?.returnTo ?? home, 303)
   }
 }
 

@@ -8,6 +8,7 @@ import { isFromOwnPage } from '../request/own-origin.ts'
 import { ownRoute } from '../request/own-route.ts'
 import { createSeal } from '../stores/seal.ts'
 import { endSessionAddress } from './end-session-address.ts'
+import { logoutTracing } from './logout-message.ts'
 import { LogoutTickets } from './logout-ticket.ts'
 import { ownPrefix } from './own-cookies.ts'
 import { sendPage } from './page.ts'
@@ -36,8 +37,10 @@ export async function logout (fastify: FastifyInstance, { provider, paths, logou
   })
 
   fastify.post(options.path, ownRoute, async (request, reply) => {
-    if (!isFromOwnPage(request, [provider.callbackOrigin])) throw new CrossSite('the logout')
-    const ended = await accessorOf(request).session({ provider: provider.name }).revoke()
+    const ended = await logoutTracing.trace({ ...provider.registration, initiator: 'app' }, async () => {
+      if (!isFromOwnPage(request, [provider.callbackOrigin])) throw new CrossSite('the logout')
+      return await accessorOf(request).session({ provider: provider.name }).revoke()
+    })
     const address = endSessionAddress(provider.tokenService.metadata, { clientId, ...options, idToken: ended?.idToken })
     reply.header('cache-control', 'no-store')
     const redirectTo = address === undefined ? options.postLogoutRedirectUri ?? home : `${paths.logout}/${tickets.issue(reply, address)}`

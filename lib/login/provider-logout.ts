@@ -1,7 +1,7 @@
 import type { Provider } from '../provider.ts'
 import { endSessions } from '../request/end-sessions.ts'
 import type { Caller } from '../request/session-end.ts'
-import { tell } from '../tokens/events.ts'
+import { tellSessionEnded } from '../tokens/events.ts'
 import { isMeant, ownerOf, type ProviderLogout, queriesOf } from '../tokens/provider-logout.ts'
 
 const reason = 'backchannelLogout'
@@ -23,6 +23,6 @@ async function endLogins ({ name, sharing, coordinator, exchanger, onSessionEnde
     coordinator.end(sessionId)
     exchanger.forget(sessionId)
     await Promise.all([sharing.shared?.end(sessionId, endsAt), sharing.logins?.forget(login)])
-    if (isNews) tell(log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId, reason })
+    if (isNews) tellSessionEnded(log, onSessionEnded, { provider: name, sessionId, reason })
   }))
 }

@@ -6,6 +6,7 @@ import { sendUnauthenticated } from '../request/unauthenticated.ts'
 import type { AuthorizationRequest, LoginWish } from './authorization-request.ts'
 import { localPath } from './local-path.ts'
 import type { AnswerFailure } from './login-failure.ts'
+import { loginTracing } from './login-message.ts'
 import type { Transactions } from './transactions.ts'
 
 /** Which login is started, and what it asks for. */
@@ -42,10 +43,13 @@ export function startLogin ({ provider, transactions, authorizationRequest, answ
     reply.header('cache-control', 'no-store')
     if (!isNavigation(request)) return sendUnauthenticated(reply, provider)
     try {
-      const { url, transaction } = await authorizationRequest(request, reply, wish)
-      const origins = [origin, `${request.protocol}://${request.host}`]
-      const otherwise = comesBack && request.method === 'GET' ? localPath(strippedPrefix + request.originalUrl) : home
-      transactions.begin(request, reply, { ...transaction, returnTo: localPath(returnTo, { origins, otherwise }) })
+      const { url } = await loginTracing.trace({ ...provider.registration, step: 'start' }, async () => {
+        const { url, transaction } = await authorizationRequest(request, reply, wish)
+        const origins = [origin, `${request.protocol}://${request.host}`]
+        const otherwise = comesBack && request.method === 'GET' ? localPath(strippedPrefix + request.originalUrl) : home
+        transactions.begin(request, reply, { ...transaction, returnTo: localPath(returnTo, { origins, otherwise }) })
+        return { url, outcome: 'redirected' as const }
+      })
       return reply.redirect(url.href, 303)
     } catch (error) {
       return await answerFailure(request, reply, error)

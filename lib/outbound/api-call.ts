@@ -1,7 +1,9 @@
 import type { Dispatcher } from 'undici'
 import type { Api } from './api.ts'
+import { apiMessage } from './api-message.ts'
 import type { TokenSource } from './api-token.ts'
 import { Attempts } from './attempts.ts'
+import { tracedCall } from './traced-call.ts'
 
 /** What is read of a 401 that nobody gets to see, so that its connection can be used again. */
 const MAX_DRAINED_BYTES = 65_536
@@ -9,22 +11,25 @@ const MAX_DRAINED_BYTES = 65_536
 /** Gives every request of a dispatcher the token of one API, and sends it again where that helps. Whoever has sent it sees one answer. */
 export function authorized (api: Api, source: TokenSource): Dispatcher.DispatcherComposeInterceptor {
   return (dispatch) => (options, handler) => {
-    const orFail = (act: () => Promise<void>): void => {
-      act().catch((error: unknown) => { handler.onResponseError?.(NOT_SENT, error instanceof Error ? error : new Error('unknown')) })
-    }
-    const send = async (attempts: Attempts<Dispatcher.DispatchOptions>): Promise<void> => {
-      dispatch(await attempts.next(), watched(handler, attempts, (prepare) => {
-        orFail(async () => {
-          await prepare()
-          await send(attempts)
-        })
-      }))
-    }
-    orFail(async () => {
-      api.check(options.origin ?? api.origin)
-      // An absolute one is what an HTTP proxy is asked for, and leads elsewhere.
-      if (!options.path.startsWith('/')) api.check(options.path)
-      await send(new Attempts(api, options, await source()))
+    const message = apiMessage(api, options.method)
+    tracedCall(message, handler, (handler) => {
+      const orFail = (act: () => Promise<void>): void => {
+        act().catch((error: unknown) => { handler.onResponseError?.(NOT_SENT, error instanceof Error ? error : new Error('unknown')) })
+      }
+      const send = async (attempts: Attempts<Dispatcher.DispatchOptions>): Promise<void> => {
+        dispatch(await attempts.next(), watched(handler, attempts, (prepare) => {
+          orFail(async () => {
+            await prepare()
+            await send(attempts)
+          })
+        }))
+      }
+      orFail(async () => {
+        api.check(options.origin ?? api.origin)
+        // An absolute one is what an HTTP proxy is asked for, and leads elsewhere.
+        if (!options.path.startsWith('/')) api.check(options.path)
+        await send(new Attempts(api, options, await source(), message))
+      })
     })
     return true
   }

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { Api } from './api.ts'
+import type { ApiMessage } from './api-message.ts'
 import type { ApiToken } from './api-token.ts'
 import { demandOf } from './challenge.ts'
 import { RepeatableBody } from './repeatable-body.ts'
@@ -21,6 +22,7 @@ export interface Answer {
 export class Attempts<Options extends Dispatcher.DispatchOptions> {
   readonly #api: Api
   readonly #options: Options
+  readonly #message: ApiMessage
   readonly #body: RepeatableBody | undefined
   #token: ApiToken | null
   #nonce: string | undefined
@@ -28,11 +30,13 @@ export class Attempts<Options extends Dispatcher.DispatchOptions> {
   #isRenewed = false
   #nonces = 0
 
-  constructor (api: Api, options: Options, token: ApiToken | null) {
+  /** @param message - what is said of it. */
+  constructor (api: Api, options: Options, token: ApiToken | null, message: ApiMessage) {
     this.#api = api
     this.#options = options
     this.#body = options.body === undefined || options.body === null ? undefined : new RepeatableBody(options.body)
     this.#token = token
+    this.#message = message
   }
 
   /** What is sent this time. */
@@ -70,7 +74,7 @@ export class Attempts<Options extends Dispatcher.DispatchOptions> {
 
   #renewed (token: ApiToken): (() => Promise<void>) | undefined {
     if (this.#isRenewed || this.#api.isHopeless(token.accessToken)) return undefined
-    this.#isRenewed = true
+    this.#isRenewed = this.#message.renewed = true
     return async () => { this.#token = await token.renewed() }
   }
 

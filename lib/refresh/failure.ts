@@ -15,6 +15,8 @@ export class RefreshFailure extends Error {
   readonly retryAfter: number | undefined
   /** `false` where the service is left alone: then this is no news of what was to be asked. */
   readonly wasAsked: boolean
+  /** Seconds of the back-off that it has begun. */
+  pauseSeconds: number | undefined
 
   constructor (kind: RefreshFailureClass, { cause, retryAfter, wasAsked = isAnswer(kind) }: { cause?: unknown, retryAfter?: number | undefined, wasAsked?: boolean } = {}) {
     super(cause instanceof Error ? cause.message : kind, { cause })
@@ -59,6 +61,11 @@ export function ofWish (failure: RefreshFailure): RefreshFailure {
   const isForUser = failure.class === 'ended' || (cause instanceof AnswerError && wantsUser(cause.error))
   if (failure.class !== 'ended' && failure.class !== 'rejected') return failure
   return new RefreshFailure(isForUser ? 'rejected' : 'refused', { cause })
+}
+
+/** Where no user is, there is none whom a login could help. */
+export function withoutUser (failure: RefreshFailure): RefreshFailure {
+  return failure.class === 'rejected' ? new RefreshFailure('refused', { cause: failure.cause }) : failure
 }
 
 /** What the caller of `request.accessToken()` gets to see. */

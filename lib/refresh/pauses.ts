@@ -60,7 +60,7 @@ export class Pauses {
     const memory = this.#memories.get(key)
     if (memory === undefined) return
     const { failure, lastAt, pause } = memory
-    if (failure.endsSession) throw failure
+    if (failure.endsSession) throw new RefreshFailure(failure.class, { cause: failure.cause, wasAsked: false })
     // The distance, so that a clock that was set back ends a pause.
     const retryAfter = pause - Math.abs(this.#settings.clock() - lastAt)
     if (retryAfter > 0) throw new RefreshFailure(failure.class, { cause: failure.cause, retryAfter, wasAsked: false })
@@ -80,7 +80,9 @@ export class Pauses {
     const isDead = mayBeDead && failure.class === 'rejected' && now >= firstAt + gracePeriod && grants() > grantsBefore
     const meaning = isDead ? new RefreshFailure('ended', { cause: failure.cause }) : failure
     const failures = failure.isPassing ? (before?.failures ?? 0) + 1 : 0
-    this.#memories.set(key, { failure: meaning, firstAt, grantsBefore, lastAt: now, pause: pauseOf(failure, failures), failures })
+    const pause = pauseOf(failure, failures)
+    if (!meaning.endsSession) meaning.pauseSeconds = pause
+    this.#memories.set(key, { failure: meaning, firstAt, grantsBefore, lastAt: now, pause, failures })
     return meaning
   }
 

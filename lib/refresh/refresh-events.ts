@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { type RefreshedEvent, type RefreshFailedEvent, type RefreshTokenReusedEvent, type SessionEndedEvent, tell } from '../tokens/events.ts'
+import { type RefreshedEvent, type RefreshFailedEvent, type RefreshTokenReusedEvent, type SessionEndedEvent, tell, tellSessionEnded } from '../tokens/events.ts'
 import { claimsOf } from '../tokens/claims.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { isAnswer, type RefreshFailure } from './failure.ts'
@@ -57,6 +57,6 @@ export class RefreshEvents {
 
   ended (sessionId: string, reason: SessionEndedEvent['reason']): void {
     const { provider, log, onSessionEnded } = this.#settings
-    tell(log, 'onSessionEnded', onSessionEnded, { provider, sessionId, reason })
+    tellSessionEnded(log, onSessionEnded, { provider, sessionId, reason })
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Dispatcher } from 'undici'
+import type { Registration } from '../diagnostics.ts'
 import { AnswerError } from '../token-service/token-response.ts'
 import type { TokenService } from '../token-service/token-service.ts'
 import { salvagedTokenSet } from '../tokens/from-response.ts'
@@ -11,11 +12,14 @@ import type { Asking } from './asking.ts'
 import type { Background } from './background.ts'
 import type { RefreshableTokenSet, RefreshCoordinator } from './coordinator.ts'
 import { classifyFailure, ofWish, RefreshFailure } from './failure.ts'
+import { tellFailure } from './failure-message.ts'
 import type { Pauses } from './pauses.ts'
 import type { About, RefreshEvents } from './refresh-events.ts'
+import type { RefreshMessage } from './refresh-message.ts'
 import type { OwnTurn, Sharing } from './sharing.ts'
 
 export interface RefreshRequestsSettings {
+  readonly registration: Registration
   readonly tokenService: TokenService
   readonly coordinator: RefreshCoordinator
   readonly sharing: Sharing
@@ -35,6 +39,7 @@ export interface RefreshRequest extends OwnTurn {
   readonly dispatcher: Dispatcher
   /** How many wait for it by now. */
   readonly requests: () => number
+  readonly message: RefreshMessage
 }
 
 /** What is asked of the token service with a refresh token, and what comes of it. */
@@ -75,7 +80,7 @@ export class RefreshRequests {
   }
 
   /** An answer of no use that has brought a new refresh token has spent the old one: the session goes on with the new one, after a pause. */
-  async #salvage ({ tokens, wish, dispatcher }: RefreshRequest, answered: RefreshFailure, about: About): Promise<TokenSet> {
+  async #salvage ({ tokens, wish, dispatcher, message }: RefreshRequest, answered: RefreshFailure, about: About): Promise<TokenSet> {
     const { sharing, pauses, events } = this.#settings
     const failure = answered.wasAsked ? this.#remember(tokens, answered, wish) : answered
     const salvaged = answered.cause instanceof AnswerError ? answered.cause.salvagedRefreshToken() : undefined
@@ -83,6 +88,7 @@ export class RefreshRequests {
     if (salvaged !== undefined && failure.class === 'badResponse') {
       const successor = salvagedTokenSet(tokens, salvaged)
       pauses.failed(keyOf(successor, wish), failure)
+      Object.assign(message, tellFailure(failure))
       if (await this.#mayLive(tokens, successor)) return successor
     }
     if (salvaged !== undefined) this.#discard([{ token: salvaged, hint: 'refresh_token' }], dispatcher)

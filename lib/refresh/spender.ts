@@ -1,10 +1,11 @@
 import type { Dispatcher } from 'undici'
 import type { TokenSet } from '../tokens/token-set.ts'
-import type { TokenWish } from '../tokens/token-wish.ts'
+import { askedFor, type TokenWish } from '../tokens/token-wish.ts'
 import type { RefreshableTokenSet } from './coordinator.ts'
 import { classifyFailure, isAnswer, RefreshFailure } from './failure.ts'
-import { keyOf, RefreshRequests, type RefreshRequestsSettings } from './refresh-requests.ts'
-import type { Turn } from './sharing.ts'
+import { type RefreshMessage, refreshTracing } from './refresh-message.ts'
+import { keyOf, type RefreshRequest, RefreshRequests, type RefreshRequestsSettings } from './refresh-requests.ts'
+import type { OwnTurn, Turn } from './sharing.ts'
 
 /** Spends refresh tokens: each once, and never one that is known to be dead. */
 export class Spender {
@@ -36,9 +37,7 @@ export class Spender {
         try {
           return await coordinator.once(tokens, async () => {
             isOurs = true
-            pauses.enter(refreshToken)
-            pauses.enter(keyOf(tokens, wish))
-            const spending = this.#takeTurn(tokens, wish, dispatcher, turn)
+            const spending = this.#spend(tokens, wish, dispatcher, turn)
             background.add(spending)
             return await spending
           })
@@ -78,13 +77,31 @@ export class Spender {
     return true
   }
 
+  /** What goes on behind all who wait for it. */
+  async #spend (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher, turn: Turn): Promise<TokenSet> {
+    const { registration, pauses } = this.#settings
+    const { sessionId, refreshToken } = tokens
+    const message: RefreshMessage = { ...registration, sessionId, ...askedFor(wish) }
+    return await refreshTracing.trace(message, async () => {
+      try {
+        pauses.enter(refreshToken)
+        pauses.enter(keyOf(tokens, wish))
+        return await this.#takeTurn({ tokens, wish, dispatcher, message, requests: () => this.#waiting.get(refreshToken)?.requests ?? 0 }, turn)
+      } finally {
+        message.waiters = this.#waiting.get(refreshToken)?.requests
+      }
+    })
+  }
+
   /** What another process has got for it, or what this one gets. */
-  async #takeTurn (tokens: RefreshableTokenSet, wish: TokenWish, dispatcher: Dispatcher, turn: Turn): Promise<TokenSet> {
+  async #takeTurn (request: Omit<RefreshRequest, keyof OwnTurn>, turn: Turn): Promise<TokenSet> {
+    const { tokens, message } = request
     const entry = await this.#settings.sharing.enter(tokens, turn).catch((error: unknown) => {
       const failure = classifyFailure(error)
       throw failure.class === 'ended' ? this.#settings.pauses.failed(tokens.refreshToken, failure, true) : failure
     })
-    if ('successor' in entry) return entry.successor
-    return await this.#requests.send({ tokens, wish, dispatcher, ...entry, requests: () => this.#waiting.get(tokens.refreshToken)?.requests ?? 0 })
+    if (!('successor' in entry)) return await this.#requests.send({ ...request, ...entry })
+    message.outcome = 'joined'
+    return entry.successor
   }
 }

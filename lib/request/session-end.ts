@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Provider } from '../provider.ts'
-import { tell } from '../tokens/events.ts'
+import { tellSessionEnded } from '../tokens/events.ts'
 import { revocableTokens } from '../tokens/revocation.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import type { SessionState } from './session-state.ts'
@@ -75,7 +75,7 @@ export async function endReplaced (provider: Provider, caller: Caller, earlier: 
   if (earlier === null) return
   const { name, coordinator, sharing, exchanger, onSessionEnded } = provider
   const { sessionId } = earlier
-  tell(caller.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId, reason: 'replaced' })
+  tellSessionEnded(caller.log, onSessionEnded, { provider: name, sessionId, reason: 'replaced' })
   const isSame = by === null ? false : isSamePerson(earlier, by)
   if (isSame) return await sharing.replace(earlier)
   coordinator.end(sessionId)

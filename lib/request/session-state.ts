@@ -1,5 +1,5 @@
 import type { TokenClaims } from 'fastify'
-import { type SessionEndReason, tell } from '../tokens/events.ts'
+import { type SessionEndReason, tellSessionEnded } from '../tokens/events.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 import { StoredSession } from './stored-session.ts'
 
@@ -54,7 +54,7 @@ export class SessionState extends StoredSession {
     this.store.checkWritable()
     await this.store.clear()
     this.known = null
-    if (tokens !== null) tell(this.place.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason })
+    if (tokens !== null) tellSessionEnded(this.place.log, onSessionEnded, { provider: name, sessionId: tokens.sessionId, reason })
   }
 
   /**

@@ -3,7 +3,7 @@ import type { Provider } from '../provider.ts'
 import { GuardedStore } from '../stores/guarded-store.ts'
 import type { SessionPlace } from '../stores/session-place.ts'
 import { isClaims } from '../tokens/claims.ts'
-import { tell } from '../tokens/events.ts'
+import { tellSessionEnded } from '../tokens/events.ts'
 import { completeWish, type TokenSet } from '../tokens/token-set.ts'
 import type { TokenWish } from '../tokens/token-wish.ts'
 
@@ -127,7 +127,7 @@ export abstract class StoredSession {
     const { expired } = this.store
     const { name, coordinator, onSessionEnded } = this.provider
     if (expired === undefined || coordinator.hasEnded(expired.sessionId)) return
-    tell(this.place.log, 'onSessionEnded', onSessionEnded, { provider: name, sessionId: expired.sessionId, reason: 'expired' })
+    tellSessionEnded(this.place.log, onSessionEnded, { provider: name, sessionId: expired.sessionId, reason: 'expired' })
     await this.forget(expired)
   }
 }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { sessionEnded } from '../diagnostics.ts'
 import type { IdTokenClaims } from './claims.ts'
 import type { TokenSet } from './token-set.ts'
 
@@ -77,4 +78,10 @@ export function tell<Event> (log: FastifyBaseLogger, name: string, callback: ((e
       log.error({ err: error }, `${name} failed; what it was told of stands all the same`)
     }
   })
+}
+
+/** Tells of the end of a session: those who have subscribed to it, and the app. */
+export function tellSessionEnded (log: FastifyBaseLogger, callback: ((event: SessionEndedEvent) => unknown) | undefined, event: SessionEndedEvent): void {
+  sessionEnded.publish(event)
+  tell(log, 'onSessionEnded', callback, event)
 }

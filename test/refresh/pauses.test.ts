@@ -54,7 +54,7 @@ test('what is refused rests for 5 s, and is dead when it is refused again after 
   t.notOk(pauses.isOver('a'))
   time.now += GRACE
   t.equal(pauses.failed('a', rejected, true).class, 'ended')
-  t.throws(() => { pauses.enter('a') }, new RefreshFailure('ended'))
+  t.throws(() => { pauses.enter('a') }, new RefreshFailure('ended', { wasAsked: false }))
   t.ok(pauses.isOver('a'))
   t.ok(pauses.isFirstToTell('a'))
   t.notOk(pauses.isFirstToTell('a'))
