@@ -7,10 +7,12 @@ import { createInterface } from 'node:readline'
 import Fastify from 'fastify'
 import { test, type Test } from 'tap'
 import ts from 'typescript'
+import { parse } from 'yaml'
+import { OptionsSchema } from '../../lib/options/schema.ts'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { Browser } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
-import { authorize } from '../support/login-flow.ts'
+import { authorize, goOn } from '../support/login-flow.ts'
 import { snippetsOf, writeSnippets } from '../support/snippets.ts'
 import { sessionKey } from '../support/start-app.ts'
 
@@ -109,4 +111,36 @@ test('docs/fastify-cli.md: what goes wrong there says so as the page has it', as
     await t.rejects(boot(t, { [plugin]: configured, 'src/app.ts': optionsForAll }), { code: 'FST_TOKEN_INVALID_OPTIONS', message: /mine/ })
     await t.resolves(boot(t, { 'src/app.ts': optionsForAll }))
   })
+})
+
+test('docs/keycloak.md: compose file, realm and app agree, and the app runs with the names of the compose file', async (t) => {
+  const snippets = snippetsOf('keycloak.md')
+  const { services: { keycloak, app } } = parse(snippets.get('compose.yaml') ?? '')
+  const realm = JSON.parse(snippets.get('realm.json') ?? '')
+  const [client] = realm.clients
+  const env: Record<string, string> = app.environment
+  t.match(env, { CLIENT_ID: client.clientId, CLIENT_SECRET: client.secret, ISSUER: `${keycloak.environment.KC_HOSTNAME}/realms/${realm.realm}` })
+  t.strictSame(client.redirectUris, [`${env.ORIGIN}/auth/callback`])
+  t.equal(client.attributes['post.logout.redirect.uris'], `${env.ORIGIN}/`)
+  t.strictSame(keycloak.ports, [env.ISSUER, env.ORIGIN].map((address = '') => `${new URL(address).port}:${new URL(address).port}`), 'what the app shares, Keycloak publishes')
+  t.equal(new URL(env.ORIGIN ?? '').port, env.PORT)
+  t.equal(app.network_mode, 'service:keycloak')
+  t.match(keycloak.volumes, [/^\.\/realm\.json:/])
+  t.strictSame([realm.ssoSessionIdleTimeout, realm.ssoSessionMaxLifespan], [OptionsSchema.properties.session.properties.inactivityDuration, OptionsSchema.properties.session.properties.absoluteDuration].map((schema) => Object(schema).default))
+  const [, read = ''] = /const \{(.*?)\} = process\.env/.exec(snippets.get('app.ts') ?? '') ?? []
+  t.strictSame(read.split(',').map((name) => name.replace(/=.*/, '').trim()).sort(), Object.keys(env).sort())
+
+  const port = await freePort()
+  const origin = `http://localhost:${port}`
+  const server = await startAuthorizationServer({ clientId: client.clientId, clientSecret: client.secret, user: realm.users[0].username, expiresIn: realm.accessTokenLifespan, redirectUris: [`${origin}/auth/callback`] })
+  t.teardown(() => server.close())
+  const folder = t.testdir()
+  writeSnippets(folder, [['app.ts', snippets.get('app.ts') ?? '']])
+  await run(t, folder, ['app.ts'], { ...env, PORT: String(port), ORIGIN: origin, ISSUER: server.issuer, SESSION_KEY: sessionKey })
+  const browser = new Browser(origin)
+  const start = await browser.get('/me', { accept: 'text/html' })
+  t.equal((await browser.get(await authorize(new URL(start.headers.get('location') ?? '')))).headers.get('location'), '/me')
+  t.match((await browser.get('/me')).json, { sub: 'alice' })
+  const onward = await goOn(browser, await browser.post('/auth/logout'))
+  t.equal(new URL(onward.headers.get('location') ?? '').searchParams.get('post_logout_redirect_uri'), `${origin}/`)
 })

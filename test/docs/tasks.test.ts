@@ -7,7 +7,7 @@ import { type AuthorizationServer, startAuthorizationServer } from '../support/a
 import { faults } from '../support/authorization-server/faults.ts'
 import { openidPath } from '../support/authorization-server/settings.ts'
 import { Browser } from '../support/browser.ts'
-import { authorize, goOn, logIn } from '../support/login-flow.ts'
+import { authorize, goOn, logIn, startLogin } from '../support/login-flow.ts'
 import { startRedis, whyNotRedis } from '../support/redis-server.ts'
 import { startPageApp } from '../support/snippets.ts'
 import { sessionKey } from '../support/start-app.ts'
@@ -247,4 +247,18 @@ test('docs/tenants.md: by host, routes and handlers find the tenant, and the ses
   t.equal((await acmes.get('/orders', { host: 'globex.localhost:3000' })).status, 401)
   t.equal((await acmes.get('/orders', { host: 'elsewhere.localhost:3000' })).status, 404)
   t.equal((await acmes.get('/', { host: 'elsewhere.localhost:3000' })).status, 404)
+})
+
+test('docs/keycloak.md: where the provider has an inner address, logins go to the outer one, and tokens and keys come from the inner one', async (t) => {
+  const { server, enter, origin } = await startPageApp(t, 'keycloak.md', {
+    run: ['two-addresses.ts'],
+    before: (_app, { issuer, settings }) => {
+      const inner = issuer.replace('127.0.0.1', 'localhost')
+      process.env.INNER = inner
+      settings.metadata = { token_endpoint: `${inner}/token`, jwks_uri: `${inner}/jwks` }
+    }
+  })
+  t.equal((await startLogin(new Browser(origin))).origin, server.issuer)
+  await enter()
+  for (const endpoint of ['metadata', 'token', 'jwks'] as const) t.match(server.requestsTo(endpoint).map(({ headers }) => headers.host), [/^localhost:/], endpoint)
 })
