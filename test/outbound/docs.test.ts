@@ -75,8 +75,8 @@ export const call = (app: FastifyInstance, request: FastifyRequest) => [
 
 test('the snippets of docs/proxy.md run as they stand', async (t) => {
   const page = snippetsOf('proxy.md')
-  t.strictSame([...page.keys()], ['register.ts', 'page.js', 'guarded.ts'])
-  const { api, browser } = await run(t, [page.get('register.ts'), page.get('guarded.ts')?.replace('\'stock\'', '\'orders\'')])
+  t.strictSame([...page.keys()], ['register.ts', 'page.js', 'guarded.ts', 'public.ts'])
+  const { api, browser } = await run(t, [page.get('register.ts'), page.get('guarded.ts')?.replace('\'stock\'', '\'orders\''), page.get('public.ts')])
   const [, path = '', headers = '{}'] = /fetch\('([^']+)', \{ headers: (\{.*?\}) \}\)/.exec(page.get('page.js') ?? '') ?? []
   t.match(await browser.get(path, JSON.parse(headers.replaceAll('\'', '"'))), { status: 200, json: { sub: 'alice', url: '/v1/orders/7' } })
   t.match(await browser.get(path), { status: 403, json: { code: 'FST_TOKEN_CSRF_HEADER' } })
@@ -84,4 +84,6 @@ test('the snippets of docs/proxy.md run as they stand', async (t) => {
   t.match(await new Browser(browser.origin).get('/api/stock/levels', { 'x-csrf': '1' }), { status: 401, json: { code: 'FST_TOKEN_UNAUTHENTICATED' } })
   t.match(await browser.get('/api/stock/levels', { 'x-csrf': '1' }), { status: 200, json: { url: '/levels' } })
   t.equal(api.requests.length, 2)
+  await browser.get('/pictures/1.png', { 'x-own': '1' })
+  t.match(api.requests[2], { url: '/1.png', headers: { 'x-own': '1', cookie: undefined, authorization: undefined } })
 })
