@@ -23,6 +23,7 @@ import { decorateTokenSessions } from './request/token-sessions.ts'
 import { hasSecureSession, warnOfLateSession } from './stores/late-session.ts'
 import { hasServerSession } from './stores/own-store.ts'
 import { decoratedBy } from './stores/store-registry.ts'
+import { admitTests } from './testing/entrance.ts'
 import { clientAssertion, clientSecretJwt, privateKeyJwt } from './token-service/client-assertion.ts'
 import { clientSecretBasic, clientSecretPost, none, tlsClientAuth } from './token-service/client-authentication.ts'
 
@@ -54,6 +55,7 @@ async function plugin (fastify: FastifyInstance, given: TokenManagementOptions):
     if (options.refresh === 'manual') fastify.addHook('onRequest', guardRoutes)
     else fastify.addHook(options.refresh, refreshTokens)
   }
+  admitTests(fastify, options, provider.tokenService.metadata.issuer)
   if (apis.size > 0 && !fastify.hasDecorator('apiClient')) {
     decorateApp(fastify, apis)
     decorateApiClients(fastify, apis)

@@ -6,6 +6,11 @@ import { StoreApp } from './testing/visitor.ts'
 import type { TokenStore } from './tokens/token-store.ts'
 import { isRecord } from './tokens/record.ts'
 
+// Somebody who is logged in.
+export { loggedIn } from './testing/logged-in.ts'
+export type { LoggedIn, LoggedInOptions, TestedApp } from './testing/logged-in.ts'
+export type { TestLogin } from './testing/login-answer.ts'
+
 // A provider to test against.
 export { faults } from './testing/provider/faults.ts'
 export { testProvider } from './testing/provider/test-provider.ts'

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { StoreContext, TokenStore } from '../tokens/token-store.ts'
+import { CookieJar } from './cookie-jar.ts'
 
 /** What a test does with a store inside of one request. */
 export type StoreWork<Result> = (store: TokenStore, context: StoreContext) => Result | Promise<Result>
@@ -49,16 +50,16 @@ export class StoreApp {
 /** Somebody with a cookie jar. */
 export class Visitor {
   readonly #app: StoreApp
-  readonly #cookies: Map<string, string>
+  readonly #cookies: CookieJar
 
-  constructor (app: StoreApp, cookies: Iterable<[string, string]> = []) {
+  constructor (app: StoreApp, cookies = new CookieJar()) {
     this.#app = app
-    this.#cookies = new Map(cookies)
+    this.#cookies = cookies
   }
 
   /** A late request, or a thief: the cookies of this moment. */
   copy (): Visitor {
-    return new Visitor(this.#app, this.#cookies)
+    return new Visitor(this.#app, this.#cookies.copy())
   }
 
   /** One request, and the work inside of it. What the work throws is thrown here. */
@@ -70,27 +71,10 @@ export class Visitor {
       } catch (error) {
         outcome = { error }
       }
-    }, [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; '))
-    for (const cookie of setCookies) this.#keep(cookie)
+    }, this.#cookies.header)
+    this.#cookies.keep(setCookies)
     if (outcome === undefined) throw new Error('The request was answered before it came to the store')
     if ('error' in outcome) throw outcome.error
     return outcome.result
-  }
-
-  #keep (setCookie: string): void {
-    const [pair = '', ...attributes] = setCookie.split(/; */)
-    const name = pair.slice(0, pair.indexOf('='))
-    if (attributes.some(isOver)) this.#cookies.delete(name)
-    else this.#cookies.set(name, pair.slice(name.length + 1))
-  }
-}
-
-/** Whether an attribute deletes the cookie (RFC 6265bis §5.6). */
-function isOver (attribute: string): boolean {
-  const [name = '', value = ''] = attribute.split('=')
-  switch (name.toLowerCase()) {
-    case 'max-age': return Number(value) <= 0
-    case 'expires': return Date.parse(value) <= Date.now()
-    default: return false
   }
 }

@@ -31,7 +31,7 @@ function outcome (realm: Realm, request: Form): Record<string, string> {
     if (realm.settings.loginError !== null) throw new OAuthError(realm.settings.loginError, 'as the test asked for')
     return { code: realm.codes.issue(codeGrantOf(realm, request)) }
   } catch (error) {
-    if (error instanceof OAuthError) return { error: error.code, error_description: error.message }
-    throw error
+    if (!(error instanceof OAuthError)) throw error
+    return { error: error.code, error_description: error.message }
   }
 }

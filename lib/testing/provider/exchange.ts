@@ -70,8 +70,8 @@ async function processed (realm: Realm, record: RequestRecord): Promise<Answer> 
   try {
     return withNonce(realm, record, await handlers[record.endpoint](realm, record))
   } catch (error) {
-    if (error instanceof OAuthError) return withNonce(realm, record, error.toAnswer())
-    throw error
+    if (!(error instanceof OAuthError)) throw error
+    return withNonce(realm, record, error.toAnswer())
   }
 }
 
