@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'tap'
 import { parseDocument } from 'yaml'
 import { type Block, blocksOf, pages } from './blocks.ts'
@@ -78,4 +79,11 @@ test('every npm script that a page names is one', async (t) => {
   for (const page of pages) {
     for (const [, script = ''] of readFileSync(page, 'utf8').matchAll(/npm run ([\w:]+)/g)) t.ok(script in scripts, `${page}: npm run ${script}`)
   }
+})
+
+test('every page that lib or the types name, in a message or a comment, is there', async (t) => {
+  const files = ['lib', 'types'].flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name))).filter((name) => name.endsWith('.ts'))
+  const named = new Set(files.flatMap((file) => readFileSync(file, 'utf8').match(/\b(?:docs\/[\w-]+|[A-Z]{6,})\.md\b/g) ?? []))
+  t.ok(named.size > 8, [...named].join())
+  for (const page of named) t.ok(existsSync(page), page)
 })
