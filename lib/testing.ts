@@ -6,9 +6,11 @@ import { StoreApp } from './testing/visitor.ts'
 import type { TokenStore } from './tokens/token-store.ts'
 import { isRecord } from './tokens/record.ts'
 
-// Somebody who is logged in.
+// A browser, and somebody who is logged in.
+export { browser } from './testing/browser.ts'
+export type { TestBrowser, TestedApp } from './testing/browser.ts'
 export { loggedIn } from './testing/logged-in.ts'
-export type { LoggedIn, LoggedInOptions, TestedApp } from './testing/logged-in.ts'
+export type { LoggedInOptions } from './testing/logged-in.ts'
 export type { TestLogin } from './testing/login-answer.ts'
 
 // A provider to test against.

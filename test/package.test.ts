@@ -29,7 +29,7 @@ const publicNames = {
   proxy: 'AllowedRoute default tokenProxy TokenProxyOptions',
   redis: `AvailabilityEvent IndexedLogin MadeTokenStore RedisClient redisRefreshCoordinator RedisRefreshCoordinatorOptions RedisSubscriber redisTokenStore RedisTokenStoreOptions SharedCoordinator
     SharedCoordinatorFactory SharedCoordinatorSettings SharedLogouts TokenStoreFactory TokenStoreSettings`,
-  testing: `ConformanceOptions Fault faults Gate HoldOptions IssuedTokens IssueOptions loggedIn LoggedIn LoggedInOptions ProviderEndpoint ProviderRequest TestedApp TestLogin
+  testing: `browser ConformanceOptions Fault faults Gate HoldOptions IssuedTokens IssueOptions loggedIn LoggedInOptions ProviderEndpoint ProviderRequest TestBrowser TestedApp TestLogin
     testProvider TestProvider TestProviderSettings TestRunner tokenStoreConformance`
 }
 

@@ -7,10 +7,6 @@ export class CookieJar {
     this.#cookies = new Map(cookies)
   }
 
-  static from (header = ''): CookieJar {
-    return new CookieJar(header.split(/; */).filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]))
-  }
-
   /** As they are sent; '' where there are none. */
   get header (): string {
     return [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ')
