@@ -1,7 +1,7 @@
 /* Pages that make a project, followed from top to bottom: its files in a folder, and its commands in a process of their own. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import Fastify from 'fastify'
@@ -12,7 +12,7 @@ import { OptionsSchema } from '../../lib/options/schema.ts'
 import { startAuthorizationServer } from '../support/authorization-server/authorization-server.ts'
 import { Browser } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
-import { authorize, goOn } from '../support/login-flow.ts'
+import { authorize, goOn, startLogin } from '../support/login-flow.ts'
 import { snippetsOf, writeSnippets } from '../support/snippets.ts'
 import { sessionKey } from '../support/start-app.ts'
 
@@ -27,16 +27,38 @@ function build (folder: string, mistakes: Record<string, (text: string) => strin
   writeSnippets(folder, files.map(([name, text]) => [name.replace('src', 'dist').replace('.ts', '.js'), compiled(mistakes[name]?.(text) ?? text)] as const))
 }
 
-/** Runs Node in a folder until its app listens, and ends it with the test. */
-async function run (t: Test, cwd: string, args: readonly string[], env: Record<string, string> = {}): Promise<void> {
-  const { ISSUER: _issuer, API: _api, ...others } = process.env
-  const child = spawn(process.execPath, ['--import', join(root, 'node_modules/tsx/dist/esm/index.mjs'), ...args], { cwd, env: { ...others, NODE_OPTIONS: '', ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(async () => {
+interface Running {
+  /** Settles when it prints a line that matches, or has. */
+  said (pattern: RegExp): Promise<string>
+  signal (name: NodeJS.Signals): void
+  stop (): Promise<void>
+}
+
+/** Runs Node in a folder, with what the test runs with for TypeScript, and ends it with the test. */
+function run (t: Test, cwd: string, args: readonly string[], env: Record<string, string> = {}): Running {
+  const child = spawn(process.execPath, ['--import', join(root, 'node_modules/tsx/dist/esm/index.mjs'), ...args], { cwd, env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines: string[] = []
+  const printed = new EventEmitter()
+  createInterface(child.stdout).on('line', (line) => { printed.emit('line', lines.push(line)) }).once('close', () => printed.emit('line'))
+  async function stop (): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
     child.kill()
-    if (child.exitCode === null) await once(child, 'exit')
-  })
-  for await (const line of createInterface(child.stdout)) if (line.includes('Server listening')) return
-  throw new Error(`node ${args.join(' ')} does not listen`)
+    await exited
+  }
+  t.teardown(stop)
+  return {
+    stop,
+    signal: (name) => { child.kill(name) },
+    async said (pattern) {
+      for (;;) {
+        const found = lines.find((line) => pattern.test(line))
+        if (found !== undefined) return found
+        if (child.stdout.readableEnded) throw new Error(`node ${args.join(' ')} has ended, and said ${lines.join('\n')}`)
+        await once(printed, 'line')
+      }
+    }
+  }
 }
 
 test('docs/fastify-cli.md: the files of the page, compiled, are an app that fastify start runs by its .env, and that logs in', async (t) => {
@@ -63,7 +85,7 @@ test('docs/fastify-cli.md: the files of the page, compiled, are an app that fast
   const folder = t.testdir({ '.env': sample.replace(/^(\w+)=.*$/gm, (_, name) => `${name}=${values[name]}`) })
   build(folder)
   const [, command = ''] = /npx fastify (start .*)/.exec(readFileSync('docs/fastify-cli.md', 'utf8')) ?? []
-  await run(t, folder, [join(root, 'node_modules/fastify-cli/cli.js'), ...command.split(' ')], { API: await api.listen({ port: 0 }) })
+  await run(t, folder, [join(root, 'node_modules/fastify-cli/cli.js'), ...command.split(' ')], { API: await api.listen({ port: 0 }) }).said(/Server listening/)
 
   const browser = new Browser(`http://localhost:${port}`)
   const start = await browser.get('/orders', { accept: 'text/html' })
@@ -136,11 +158,58 @@ test('docs/keycloak.md: compose file, realm and app agree, and the app runs with
   t.teardown(() => server.close())
   const folder = t.testdir()
   writeSnippets(folder, [['app.ts', snippets.get('app.ts') ?? '']])
-  await run(t, folder, ['app.ts'], { ...env, PORT: String(port), ORIGIN: origin, ISSUER: server.issuer, SESSION_KEY: sessionKey })
+  await run(t, folder, ['app.ts'], { ...env, PORT: String(port), ORIGIN: origin, ISSUER: server.issuer, SESSION_KEY: sessionKey }).said(/Server listening/)
   const browser = new Browser(origin)
   const start = await browser.get('/me', { accept: 'text/html' })
   t.equal((await browser.get(await authorize(new URL(start.headers.get('location') ?? '')))).headers.get('location'), '/me')
   t.match((await browser.get('/me')).json, { sub: 'alice' })
   const onward = await goOn(browser, await browser.post('/auth/logout'))
   t.equal(new URL(onward.headers.get('location') ?? '').searchParams.get('post_logout_redirect_uri'), `${origin}/`)
+})
+
+/** Lets a test move the time of a process. */
+const movableClock = `data:text/javascript,${encodeURIComponent(`
+let times = 0
+process.on('SIGUSR2', () => {
+  const { now } = Date
+  Date.now = () => now() + 20_000
+  console.log('moved', ++times)
+})`)}`
+
+test('docs/getting-started.md: followed from top to bottom, it logs in, calls the API, refreshes, and logs out', async (t) => {
+  const page = readFileSync('docs/getting-started.md', 'utf8')
+  const [makeKey = ''] = /npx .*(?= > session\.key)/.exec(page) ?? []
+  const [, ofApi = '', ofApp = ''] = [...page.matchAll(/^node (.*\.js)/gm)].map(([, args]) => args)
+  const [port, apiPort] = [await freePort(), await freePort()]
+  const folder = t.testdir({ 'session.key': execFileSync('sh', ['-c', makeKey]) })
+  writeSnippets(folder, [...snippetsOf('getting-started.md')].map(([name, text]) => [name, text.replaceAll('3000', String(port)).replaceAll('4000', String(apiPort))] as const))
+
+  const provider = run(t, folder, ['provider.js'])
+  writeFileSync(join(folder, '.env'), `${await provider.said(/^ISSUER=/)}\n${await provider.said(/^CLIENT_ID=/)}\n${await provider.said(/^CLIENT_SECRET=/)}\n`)
+  const app = run(t, folder, ['--import', movableClock, ...ofApp.split(' ')])
+  await Promise.all([app, run(t, folder, ofApi.split(' '))].map((child) => child.said(/Server listening/)))
+
+  const browser = new Browser(`http://localhost:${port}`)
+  const [, login = ''] = /href="(.*?)"/.exec((await browser.get('/')).text) ?? []
+  t.equal((await browser.get(await authorize(await startLogin(browser, login)))).headers.get('location'), '/orders')
+  const { json: first } = await browser.get('/orders')
+  t.match(first, { orders: ['tea'], of: 'alice' })
+  const move = async (times: number) => {
+    app.signal('SIGUSR2')
+    await app.said(new RegExp(`^moved ${times}`))
+  }
+  await move(1)
+  const { json: second } = await browser.get('/orders')
+  await app.said(/refreshed/)
+  t.ok(String(second.tokenUntil) >= String(first.tokenUntil))
+
+  await provider.stop()
+  t.match((await browser.get('/orders')).json, { of: 'alice' }, 'for as long as the token lives')
+  await move(2)
+  await move(3)
+  t.match(await browser.get('/orders'), { status: 503, json: { code: 'FST_TOKEN_SERVICE_UNAVAILABLE' } })
+  t.match(await browser.get('/'), { status: 200, text: /My orders/ })
+  const onward = await goOn(browser, await browser.post('/auth/logout'))
+  t.equal(new URL(onward.headers.get('location') ?? '').searchParams.get('post_logout_redirect_uri'), `http://localhost:${port}/`)
+  t.match((await browser.get('/')).text, 'Log in')
 })

@@ -10,7 +10,7 @@ export function wrongCommands ({ text }: Block, names: string[]): string[] {
   return commands.filter((command) => {
     const [program = '', verb = '', ...words] = command.split(/ +/).filter((word) => !word.startsWith('-'))
     if (program === 'npm' && verb === 'install') return !words.every((word) => packages.has(word))
-    if (program === 'npm') return verb !== 'ci' && !((verb === 'run' ? words[0] ?? '' : verb) in scripts)
+    if (program === 'npm') return !['ci', 'init', 'pkg'].includes(verb) && !((verb === 'run' ? words[0] ?? '' : verb) in scripts)
     if (program === 'npx') return !packages.has(verb) && !existsSync(`node_modules/.bin/${verb}`)
     if (program === 'bash' || program === 'node') return !existsSync(verb) && !names.includes(verb)
     return program !== 'base64'
