@@ -1,4 +1,4 @@
-// Packages that snippets import and that are not installed here (those that bench/ measures are installed there), with what the snippets use of them.
+// Packages that snippets import and that are not installed here (those that bench/ measures are installed there; test/consumer.test.ts installs Vitest), with what the snippets use of them.
 
 declare module 'pg' {
   export class Pool {
@@ -32,4 +32,11 @@ declare module 'express-openid-connect' {
   }
   const openidConnect: { auth (settings: Settings): Handler, requiresAuth (): Handler }
   export default openidConnect
+}
+
+declare module 'vitest' {
+  export function test (name: string, run: () => Promise<void>): void
+  export function beforeAll (run: () => Promise<void>): void
+  export function afterAll (run: () => Promise<void>): void
+  export function expect (actual: unknown): { toBe (expected: unknown): void, toMatchObject (expected: object): void }
 }
