@@ -87,3 +87,21 @@ test('the snippets of docs/proxy.md run as they stand', async (t) => {
   await browser.get('/pictures/1.png', { 'x-own': '1' })
   t.match(api.requests[2], { url: '/1.png', headers: { 'x-own': '1', cookie: undefined, authorization: undefined } })
 })
+
+test('docs/proxy.md: a context around the proxy has its say on answers and errors', async (t) => {
+  const around = `
+import { tokenProxy } from 'fastify-token-management/proxy'
+
+await app.register(async (scope) => {
+  scope.addHook('onSend', async (_request, reply) => { reply.header('x-by', 'us').removeHeader('x-of-the-api') })
+  scope.setErrorHandler<{ code: string } & Error>((error, _request, reply) => reply.code(502).send({ sorry: error.code }))
+  await scope.register(tokenProxy, { prefix: '/around', api: 'orders' })
+})
+`
+  const { api, browser } = await run(t, [snippetsOf('proxy.md').get('register.ts'), around])
+  api.next((_request, reply) => reply.header('x-of-the-api', '1').send({}))
+  const answer = await browser.get('/around/orders', { 'x-csrf': '1' })
+  t.match([answer.status, answer.headers.get('x-by'), answer.headers.get('x-of-the-api')], [200, 'us', null])
+  await api.app.close()
+  t.match(await browser.get('/around/orders', { 'x-csrf': '1' }), { status: 502, json: { sorry: 'FST_TOKEN_API_UNAVAILABLE' } })
+})
