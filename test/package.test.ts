@@ -126,6 +126,7 @@ t.test('a consumer', async (t) => {
   }
 
   t.test('type-checks as an ES module and as CommonJS, our own declarations included', async (t) => {
+    const testing = "import { browser, faults, loggedIn, testProvider } from 'fastify-token-management/testing'\n"
     const use = `
 declare module 'fastify' {
   interface TokenApis { orders: unknown }
@@ -180,9 +181,19 @@ app.after(() => {
     return { token, perhaps, wrong, generation }
   })
 })
+export const inTests = async () => {
+  const provider = await testProvider({ user: 'bob' })
+  provider.fault(faults.answer(503), Infinity)
+  const { inject } = await loggedIn(http2, { claims: { sub: 'alice' }, tokens: await provider.issue() })
+  // @ts-expect-error an option that is not there
+  await loggedIn(app, { user: 'alice' })
+  const status: number = (await inject('/')).statusCode
+  const cookie: string = browser(app).cookie
+  return { status, cookie }
+}
 `
-    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, isTokenError, type TokenStore } from 'fastify-token-management'\nimport tokenProxy from 'fastify-token-management/proxy'\nimport 'fastify-token-management/redis'\nimport 'fastify-token-management/testing'\n${use}`)
-    writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { tokenProxy } from 'fastify-token-management/proxy'\nimport { clientSecretPost, isTokenError, type TokenStore } from 'fastify-token-management'\n${use}`)
+    writeFileSync(join(consumer, 'use.mts'), `import Fastify from 'fastify'\nimport tokenManagement, { clientSecretPost, isTokenError, type TokenStore } from 'fastify-token-management'\nimport tokenProxy from 'fastify-token-management/proxy'\nimport 'fastify-token-management/redis'\n${testing}${use}`)
+    writeFileSync(join(consumer, 'use.cts'), `import Fastify = require('fastify')\nimport tokenManagement = require('fastify-token-management')\nimport { tokenProxy } from 'fastify-token-management/proxy'\nimport { clientSecretPost, isTokenError, type TokenStore } from 'fastify-token-management'\n${testing}${use}`)
     const { program, problems } = compile(ts, ['use.mts', 'use.cts'], { module: ts.ModuleKind.NodeNext })
     t.equal(problems, '')
 

@@ -69,8 +69,8 @@ export class Accessor implements Tokens {
     return await this.session(parameters).claims()
   }
 
-  async save (response: TokenResponse | OAuth2Token, { dpopKey, ...parameters }: SaveParameters = {}): Promise<TokenSet> {
-    return await this.session(parameters).save(typeof response === 'object' && response !== null && 'token' in response ? response.token : response, dpopKey ?? undefined)
+  async save (response: TokenResponse | OAuth2Token, { dpopKey, resource, ...parameters }: SaveParameters = {}): Promise<TokenSet> {
+    return await this.session(parameters).save(typeof response === 'object' && response !== null && 'token' in response ? response.token : response, dpopKey ?? undefined, resource)
   }
 
   async dpopProof ({ htm, htu, accessToken, nonce, ...parameters }: DpopProofParameters): Promise<string> {

@@ -117,8 +117,8 @@ export class SessionTokens {
     return await this.state.claims()
   }
 
-  async save (response: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
-    const tokens = await this.#provider.tokenService.adopt(response, dpopKey)
+  async save (response: TokenResponse, dpopKey: JsonWebKey | undefined, resource: string | undefined): Promise<TokenSet> {
+    const tokens = await this.#provider.tokenService.adopt(response, dpopKey, readWish({ resource }))
     const earlier = await this.state.start(tokens)
     await this.#provider.sharing.logins?.add(tokens)
     await endReplaced(this.#provider, this.#place, earlier, tokens)

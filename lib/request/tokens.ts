@@ -30,6 +30,8 @@ export type SessionParameters = Pick<TokenParameters, 'provider' | 'context'>
 export interface SaveParameters extends SessionParameters {
   /** The private key that the tokens are bound to, where their `token_type` is DPoP. */
   readonly dpopKey?: JsonWebKey
+  /** The resource that they were asked for with (RFC 8707), where the app has named one. */
+  readonly resource?: string
 }
 
 /** What a proof is for, and whose. */
@@ -66,7 +68,7 @@ export interface Tokens {
    * Starts a session with tokens that the app got by itself.
    *
    * @param response - an RFC 6749 token response, or what @fastify/oauth2 returns.
-   * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_NO_DPOP_KEY, FST_TOKEN_SESSION_TOO_LARGE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT
+   * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_NO_DPOP_KEY, FST_TOKEN_SESSION_TOO_LARGE, FST_TOKEN_STORE_FAILED, FST_TOKEN_HEADERS_SENT, FST_TOKEN_INVALID_PARAMETERS
    * @example
    * const { token } = await app.github.getAccessTokenFromAuthorizationCodeFlow(request)
    * await request.tokens.save(token)

@@ -8,7 +8,7 @@ import type { CheckedOptions } from '../options/check.ts'
 type Visit = (request: FastifyRequest) => Promise<void>
 
 /** What a session is made with at one provider. */
-export interface TestedProvider extends Pick<CheckedOptions, 'clientId' | 'clock' | 'dpop' | 'name'> {
+export interface TestedProvider extends Pick<CheckedOptions, 'clientId' | 'clock' | 'dpop' | 'login' | 'name'> {
   readonly issuer: string
 }
 
@@ -37,11 +37,11 @@ export function openEntrances (): void {
 }
 
 /** Lets the tests of this process in, where there are any: nothing is added to an app in production. */
-export function admitTests (fastify: FastifyInstance, { name, clientId, clock, dpop }: CheckedOptions, issuer: string): void {
+export function admitTests (fastify: FastifyInstance, { name, clientId, clock, dpop, login }: CheckedOptions, issuer: string): void {
   if (!isOpen) return
   if (!fastify.hasDecorator(kEntrance)) fastify.decorate(kEntrance, addEntrance(fastify))
   const { providers } = fastify.getDecorator<Entrance>(kEntrance)
-  providers.set(name, { name, clientId, clock, dpop, issuer })
+  providers.set(name, { name, clientId, clock, dpop, login, issuer })
 }
 
 /** @throws Error where nobody is let in; FST_TOKEN_UNKNOWN_PROVIDER */

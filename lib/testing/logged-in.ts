@@ -9,6 +9,8 @@ openEntrances()
 export interface LoggedInOptions extends TestLogin {
   /** The `name` of a registration. Default: the first. */
   readonly provider?: string
+  /** What the access token was asked for with (RFC 8707). Default: the first of the app's option `login.resource`. */
+  readonly resource?: string
   /** Passed through to the token store. */
   readonly context?: unknown
   /** Where: in one in which somebody is logged in at another provider, say. Default: a new one. */
@@ -29,16 +31,17 @@ const UNASKED = ['iss', 'sub', 'aud', 'azp', 'exp', 'iat', 'nonce']
  * const { inject } = await loggedIn(app, { claims: { sub: 'alice' } })
  * const response = await inject('/orders')
  */
-export async function loggedIn (app: TestedApp, { provider: name, context, browser: given, ...login }: LoggedInOptions = {}): Promise<TestBrowser> {
+export async function loggedIn (app: TestedApp, { provider: name, resource: asked, context, browser: given, ...login }: LoggedInOptions = {}): Promise<TestBrowser> {
   await app.ready()
   const { path, provider } = entranceOf(app.server, name)
+  const [resource] = [asked ?? provider.login?.resource ?? []].flat()
   const { dpopKey, ...answer } = await loginAnswer(login, provider)
   const inBrowser = given ?? browser(app)
   let outcome: { tokens: TokenSet } | { error: unknown } | undefined
   const response = await visiting(async (request) => {
     Object.assign(request.raw.socket, { encrypted: true }) // by https for apps without `trustProxy`, too
     try {
-      outcome = { tokens: await request.tokens.save(answer, { provider: provider.name, context, ...dpopKey && { dpopKey } }) }
+      outcome = { tokens: await request.tokens.save(answer, { provider: provider.name, context, ...dpopKey && { dpopKey }, ...resource !== undefined && { resource } }) }
     } catch (error) {
       outcome = { error }
     }

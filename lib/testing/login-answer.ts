@@ -10,7 +10,7 @@ import { createSigner } from './provider/signer.ts'
 export interface TestLogin {
   /** What the id_token says; of that the app keeps what `session.claims` names. Default: `{ sub: 'alice' }`. */
   readonly claims?: Readonly<Record<string, unknown>>
-  /** What was granted, space-separated. Default: nothing is said. */
+  /** What was granted, space-separated. Default: what the app's option `login.scope` asks for. */
   readonly scope?: string
   /** How long the access token is good for, in seconds; with 0 it has expired. Default: 3600. */
   readonly expiresIn?: number
@@ -22,13 +22,14 @@ export interface TestLogin {
 }
 
 /** What a provider would have answered at the end of this login. The signature of an id_token that is made here is nobody's. */
-export async function loginAnswer ({ claims, scope, expiresIn, tokens }: TestLogin, { issuer, clientId, clock, dpop }: TestedProvider): Promise<TokenResponse & { dpopKey?: JsonWebKey }> {
+export async function loginAnswer ({ claims, scope, expiresIn, tokens }: TestLogin, { issuer, clientId, clock, dpop, login }: TestedProvider): Promise<TokenResponse & { dpopKey?: JsonWebKey }> {
   const lifetime = expiresIn ?? (tokens?.access_token === undefined ? 3600 : undefined)
   const keepsIdToken = tokens !== undefined && claims === undefined
   const iat = Math.floor(clock())
   return {
     access_token: randomBytes(32).toString('base64url'),
     token_type: dpop === undefined ? 'Bearer' : 'DPoP',
+    ...login !== undefined && { scope: login.scope.join(' ') },
     ...dpop !== undefined && { dpopKey: tokens?.dpopKey ?? await generateDpopKey(dpop.alg) },
     ...tokens,
     ...scope !== undefined && { scope },

@@ -45,7 +45,7 @@ export class TokenService {
    *
    * @throws FST_TOKEN_SERVICE_BAD_RESPONSE, FST_TOKEN_NO_DPOP_KEY
    */
-  async adopt (given: TokenResponse, dpopKey: JsonWebKey | undefined): Promise<TokenSet> {
+  async adopt (given: TokenResponse, dpopKey: JsonWebKey | undefined, requested: TokenWish = {}): Promise<TokenSet> {
     const { answer, dropped } = readTokenAnswer(given)
     const { access_token: accessToken } = answer
     if (typeof accessToken !== 'string') throw new ServiceBadResponse('it has no access_token')
@@ -57,7 +57,7 @@ export class TokenService {
     if (problem !== undefined) throw new ServiceBadResponse(problem)
     if (dpopKey !== undefined) await checkDpopKey(dpopKey)
     this.#requests.notices.dropped(dropped)
-    return firstTokenSet({ ...answer, access_token: accessToken, token_type: type }, { ...this.#requests.reading(), dpopKey })
+    return firstTokenSet({ ...answer, access_token: accessToken, token_type: type }, { ...this.#requests.reading(), requested, dpopKey })
   }
 
   /**

@@ -219,6 +219,18 @@ t.test('the cookies are a browser\'s: they change with a refresh, go with a logo
   t.equal((await app.inject('/me')).statusCode, 302, 'what has no Secure cookie comes by http')
 })
 
+t.test('the token is what the login of the app would have asked for: its scope, and the first of its resources', async (t) => {
+  const [orders, stock] = ['https://orders.example.com', 'https://stock.example.com']
+  const app = await build(t, { login: { ...login, resource: [orders, stock] } })
+  app.get('/orders', async (request) => ({ token: await request.accessToken({ resource: orders }) }))
+  const { inject } = await loggedIn(app, { tokens: { access_token: 'for-orders' } })
+  t.match((await inject('/tokens')).json(), { accessTokens: [{ scope: 'openid offline_access', resource: orders }] })
+  t.strictSame((await inject('/orders')).json(), { token: 'for-orders' })
+  const other = await loggedIn(app, { resource: stock })
+  t.match((await other.inject('/orders')).json(), { code: 'FST_TOKEN_LOGIN_REQUIRED' }, 'and for no other one')
+  await t.rejects(loggedIn(app, { resource: 'stock' }), { code: 'FST_TOKEN_INVALID_PARAMETERS' })
+})
+
 t.test('guards that the app adds keep nobody out, and a hook before the plugin says so', async (t) => {
   const app = await build(t)
   app.addHook('onRequest', app.requireAccessToken)
@@ -232,6 +244,15 @@ t.test('guards that the app adds keep nobody out, and a hook before the plugin s
 
   const closed = await build(t, { before: (app) => app.addHook('onRequest', async (_request, reply) => await reply.code(401).send('who are you?')) })
   await t.rejects(loggedIn(closed), /a hook that the app adds before fastify-token-management has answered with 401: who are you\?/)
+})
+
+t.test('an app on HTTP/2 is tested as others are', async (t) => {
+  const app = Fastify({ http2: true })
+  t.teardown(() => app.close())
+  await app.register(tokenManagement, options)
+  app.get('/me', async (request) => await request.tokens.claims())
+  const { inject } = await loggedIn(app)
+  t.match((await inject('/me')).json(), { sub: 'alice' })
 })
 
 t.test('in a context with a prefix the plugin lets tests in there, by whatever instance they hold', async (t) => {
