@@ -16,7 +16,7 @@ import { Browser } from './support/browser.ts'
 import { freePort } from './support/free-port.ts'
 import { authorize, logIn, startLogin, startLoginApp, withParameter } from './support/login-flow.ts'
 import { ages, assertNoSecrets, startScenario } from './support/scenario.ts'
-import { startApp } from './support/start-app.ts'
+import { startApp, type TestAppOptions } from './support/start-app.ts'
 
 interface Messages {
   refresh: RefreshMessage
@@ -60,6 +60,22 @@ function trace<Name extends keyof Messages> (t: Test, name: Name) {
 const answer = (status: number, body: object, headers = {}) => ({ instead: () => ({ status, body, headers }) })
 
 const registration = { provider: 'default', clientId: 'web' }
+
+/** Other processes, which do nothing of their own. */
+function sharedCoordinator (given: Partial<SharedCoordinator>): SharedCoordinator {
+  return {
+    claim: async () => ({ status: 'yours', mayBeSent: false }),
+    sending: async () => 'yours',
+    settle: async () => true,
+    look: async () => ({ status: 'newest' }),
+    end: async () => {},
+    onEnded: () => {},
+    replace: async () => {},
+    onReplaced: () => {},
+    close: async () => {},
+    ...given
+  }
+}
 
 test('50 parallel requests on one expired session are one refresh: its message says how many have waited, and what came of it', async (t) => {
   const { started, ended, events, texts } = trace(t, 'refresh')
@@ -155,22 +171,15 @@ test('a refresh whose turn another process has, or had, says so', async (t) => {
   t.teardown(() => server.close())
   let content: Buffer | undefined
   let isForgotten = false
-  const coordinator = (): SharedCoordinator => ({
+  const coordinator = () => sharedCoordinator({
     claim: async () => {
       if (isForgotten) return { status: 'spent' }
       return content === undefined ? { status: 'yours', mayBeSent: false } : { status: 'succeeded', content, isNewest: true }
     },
-    sending: async () => 'yours',
     settle: async (_spendable, outcome) => {
       if ('successor' in outcome) content = outcome.successor.content
       return true
-    },
-    look: async () => ({ status: 'newest' }),
-    end: async () => {},
-    onEnded: () => {},
-    replace: async () => {},
-    onReplaced: () => {},
-    close: async () => {}
+    }
   })
   const [one, two, three] = [await startApp(t, server, { coordinator }), await startApp(t, server, { coordinator }), await startApp(t, server, { coordinator })]
   const browser = await one.login()
@@ -331,6 +340,65 @@ test('a logout that the provider tells of is told, and a token that is none; not
   t.match(ended[3], { outcome: 'failed', error: { code: 'FST_TOKEN_STORE_FAILED' } })
   for (const one of [token, other]) t.notOk(texts.join().includes(one))
   assertNoSecrets(t, server, texts)
+})
+
+test('what the app\'s own functions and stores have thrown is in no message, whatever is in that', async (t) => {
+  const channels = (['refresh', 'login', 'logout', 'client-token', 'api'] as const).map((name) => trace(t, name))
+  const [refresh, login, logout, clientToken, api] = channels.map(({ ended }) => ended)
+  const secret = 'a secret of the app'
+  const fail = (): never => { throw Object.assign(new Error(secret, { cause: secret }), { config: { secret } }) }
+  const refreshed = async (options: TestAppOptions) => {
+    const { loginAged, app } = await startScenario(t, { clients: { jobs: {} }, ...options })
+    const browser = await loginAged(ages.expired)
+    await browser.get('/tokens')
+    await browser.get('/tokens')
+    await t.rejects(app.clientAccessToken('jobs'))
+  }
+  const failed = (code: string, cause: object | undefined) => ({ outcome: 'failed', error: { code, cause, message: /\w/ } })
+  await refreshed({ tokenRequest: fail })
+  t.match([refresh?.splice(0), clientToken?.splice(0)], [[failed('FST_TOKEN_HOOK_FAILED', undefined), { outcome: 'paused' }], [failed('FST_TOKEN_HOOK_FAILED', undefined)]])
+  await refreshed({ tokenResponse: fail })
+  t.match([refresh?.splice(0), clientToken?.splice(0)], [[failed('FST_TOKEN_SERVICE_BAD_RESPONSE', { status: 200, cause: undefined }), { outcome: 'paused' }, { outcome: 'paused' }], [{ outcome: 'failed' }]])
+  await refreshed({ clientAuthentication: async () => fail(), clientSecret: undefined })
+  t.match([refresh, clientToken], [[failed('FST_TOKEN_SERVICE_UNAVAILABLE', { name: 'BackchannelError', cause: undefined }), { outcome: 'paused' }], [{ outcome: 'failed' }]])
+
+  let kept: TokenSet | null = null
+  let access: (verb: string) => void = () => {}
+  const store = {
+    get: () => { access('get'); return kept },
+    set: (_context: unknown, tokens: TokenSet) => { access('set'); kept = tokens },
+    clear: () => { access('clear'); kept = null }
+  }
+  let parameters: () => Record<string, string> = () => ({})
+  const logouts = { index: async () => {}, find: async () => [], forget: async () => {}, hasSeen: async () => fail(), see: async () => {} }
+  const path = '/auth/backchannel-logout'
+  const { server, browser, app } = await startLoginApp(t, {
+    login: { parameters: () => parameters() },
+    logout: { backchannelLogoutPath: path },
+    coordinator: () => sharedCoordinator({ logouts }),
+    apis: { orders: { origin: 'http://127.0.0.1:9999', token: 'user' } },
+    before: (app) => { app.decorate('tokenStore', store) },
+    routes: (app) => { app.get('/call', { config: { tokens: false } }, async (request) => { await request.apiClient('orders').fetch('/') }) }
+  })
+  const failing = (verb: string) => { access = (accessed) => { if (accessed === verb) fail() } }
+  failing('set')
+  await logIn(browser)
+  parameters = fail
+  await browser.get('/auth/login')
+  t.match(login, [{ outcome: 'redirected' }, failed('FST_TOKEN_STORE_FAILED', undefined), failed('FST_TOKEN_HOOK_FAILED', undefined)])
+  parameters = () => ({})
+  failing('nothing')
+  await logIn(browser)
+  failing('get')
+  await browser.get('/call')
+  t.match(api, [failed('FST_TOKEN_STORE_FAILED', undefined)])
+  failing('clear')
+  await browser.post('/auth/logout')
+  const iat = Math.floor(Date.now() / 1000)
+  const token = await server.signer.sign({ iss: server.issuer, aud: 'web', iat, exp: iat + 60, jti: randomUUID(), sub: 'bob', events: { 'http://schemas.openid.net/event/backchannel-logout': {} } }, 'logout+jwt')
+  await app.inject({ method: 'POST', url: path, payload: new URLSearchParams({ logout_token: token }).toString(), headers: { 'content-type': 'application/x-www-form-urlencoded' } })
+  t.match(logout, [failed('FST_TOKEN_STORE_FAILED', undefined), failed('FST_TOKEN_STORE_FAILED', undefined)])
+  for (const { texts } of channels) t.notMatch(texts.join(), secret)
 })
 
 test('a request for a token of a client is told, and how it fails', async (t) => {

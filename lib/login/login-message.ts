@@ -1,6 +1,7 @@
 import type { FastifyError } from 'fastify'
 import { type Registration, Tracing } from '../diagnostics.ts'
 import { isTokenError, LoginFailed } from '../errors.ts'
+import { toldError } from '../refresh/told-error.ts'
 
 /**
  * What became of a step of a login:
@@ -32,5 +33,5 @@ export interface FinishedLogin {
 export const loginTracing = new Tracing<LoginMessage, FinishedLogin>('login', {
   done: ({ outcome, sessionId }) => ({ outcome, ...(sessionId !== undefined && { sessionId }) }),
   // What the app has thrown in `onLogin`, say, may hold anything.
-  failed: (error) => ({ outcome: 'failed', error: isTokenError(error) ? error : new LoginFailed('the app has refused it') })
+  failed: (error) => ({ outcome: 'failed', error: isTokenError(error) ? toldError(error) : new LoginFailed('the app has refused it') })
 })

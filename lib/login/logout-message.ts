@@ -1,7 +1,9 @@
 import type { FastifyError } from 'fastify'
 import { type Registration, Tracing } from '../diagnostics.ts'
-import { isTokenError, InvalidParameters } from '../errors.ts'
+import { isTokenError, InvalidParameters, StoreFailed } from '../errors.ts'
 import { classifyFailure, errorOf } from '../refresh/failure.ts'
+import { toldError } from '../refresh/told-error.ts'
+import { BackchannelError } from '../token-service/backchannel.ts'
 import { BadLogoutToken } from '../token-service/logout-token.ts'
 import type { TokenSet } from '../tokens/token-set.ts'
 
@@ -23,5 +25,6 @@ export const logoutTracing = new Tracing<LogoutMessage, TokenSet | null | void>(
 
 function codedError (error: unknown): FastifyError {
   if (error instanceof BadLogoutToken) return new InvalidParameters(`no logout token of this provider, since ${error.message}`)
-  return isTokenError(error) ? error : errorOf(classifyFailure(error))
+  if (isTokenError(error)) return toldError(error)
+  return error instanceof BackchannelError ? toldError(errorOf(classifyFailure(error))) : new StoreFailed('end sessions')
 }

@@ -1,6 +1,7 @@
 import type { FastifyError } from 'fastify'
 import { Tracing } from '../diagnostics.ts'
 import { isTokenError } from '../errors.ts'
+import { toldError } from '../refresh/told-error.ts'
 import type { Api } from './api.ts'
 import { apiFailure } from './api-failure.ts'
 
@@ -24,7 +25,7 @@ export interface ApiMessage {
 export const apiTracing = new Tracing<ApiMessage, { readonly statusCode: number }>('api', {
   done: ({ statusCode }) => ({ outcome: 'answered', status: statusCode }),
   // Without its cause: an error of the parser has in it what was answered.
-  failed: (error, { api }) => ({ outcome: isAbort(error) ? 'aborted' : 'failed', error: isTokenError(error) ? error : new (apiFailure(error))(api) })
+  failed: (error, { api }) => ({ outcome: isAbort(error) ? 'aborted' : 'failed', error: isTokenError(error) ? toldError(error) : new (apiFailure(error))(api) })
 })
 
 export function apiMessage ({ provider, name: api, origin }: Api, method: string): ApiMessage {
