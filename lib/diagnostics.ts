@@ -38,15 +38,17 @@ export class Tracing<Message extends object, Result> {
 
   async #traced<Got extends Result> (message: Message, work: () => Promise<Got>): Promise<Got> {
     const { done, failed } = this.#telling
+    // Their own: whatever subscribers do to it, the work goes on.
+    const told = { ...message }
     let coming: Promise<Got> | undefined
     const begun = () => (coming ??= work())
     // Neither the result nor the error as it was thrown: tracePromise would put them into the message.
-    const told = () => begun().then((result) => { Object.assign(message, done(result, message)) }, (error: unknown) => {
+    const telling = () => begun().then((result) => { Object.assign(told, message, done(result, message)) }, (error: unknown) => {
       const said = failed(error, message)
-      Object.assign(message, said)
+      Object.assign(told, message, said)
       throw said.error
     })
-    await this.#channels.tracePromise(told, message).catch(() => { /* Who has asked gets what was thrown. */ })
+    await this.#channels.tracePromise(telling, told).catch(() => { /* Who has asked gets what was thrown. */ })
     return await begun()
   }
 }

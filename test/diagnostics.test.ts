@@ -244,6 +244,27 @@ test('with nobody who listens the work is all there is, and gives the same', asy
   t.match(told, [{ result: undefined }, { error: { code: 'FST_TOKEN_LOGIN_FAILED' } }])
 })
 
+test('whatever a subscriber does to a message, or when it goes, the refresh brings its token', async (t) => {
+  const channels = tracingChannel<unknown, RefreshMessage>('fastify-token-management:refresh')
+  const freeze = (message: unknown) => { Object.freeze(message) }
+  channels.start.subscribe(freeze)
+  t.teardown(() => { channels.start.unsubscribe(freeze) })
+  const { server, loginAged } = await startScenario(t)
+  t.match(await (await loginAged(ages.expired)).get('/token'), { status: 200, json: { token: String } })
+  channels.start.unsubscribe(freeze)
+
+  const { events, stop } = trace(t, 'refresh')
+  const browser = await loginAged(ages.expired)
+  const gate = server.hold()
+  const refreshing = browser.get('/token')
+  await gate.arrived()
+  stop()
+  gate.release()
+  t.match(await refreshing, { status: 200, json: { token: String } })
+  t.strictSame(events, ['start', 'end'])
+  t.equal(server.refreshes, 2)
+})
+
 test('the end of a session is published as the app is told of it', async (t) => {
   const published: unknown[] = []
   const listener = (message: unknown) => { published.push(message) }
