@@ -496,7 +496,7 @@ test('a call to an API is told, whether its token was renewed, and how it fails'
   await browser.get('/call/gone')
   await browser.get('/call/broken')
   await new Browser(app.origin).get('/call/orders')
-  api.next(() => new Promise(() => { leaving.abort() }))
+  api.next(() => new Promise(() => { leaving.abort(new Error('of the caller')) }))
   await browser.get('/call/orders')
   const about = { provider: 'default', api: 'orders', method: 'POST', origin: api.origin }
   t.match(started, [about, about, { ...about, method: 'GET' }, { ...about, api: 'gone', origin: String }, { api: 'broken' }, about, about])

@@ -1,4 +1,4 @@
-import type { Dispatcher } from 'undici'
+import { type Dispatcher, errors } from 'undici'
 import { type ApiMessage, apiTracing } from './api-message.ts'
 
 /** Traces a call whose answer comes by a handler. */
@@ -19,10 +19,19 @@ export function tracedCall (message: ApiMessage, handler: Dispatcher.DispatchHan
       onResponseData: (...data) => { handler.onResponseData?.(...data) },
       onResponseEnd: (...end) => { handler.onResponseEnd?.(...end) },
       onResponseError: (controller, error) => {
-        reject(error)
+        reject(isGivenUp(controller, error) ? new errors.RequestAbortedError() : error)
         handler.onResponseError?.(controller, error)
       }
     })
   })
   apiTracing.trace(message, call).catch(() => { /* The handler is told. */ })
+}
+
+/**
+ * Whether the caller has aborted it: with a reason of its own, which says nothing of the API; but that its time is up does.
+ *
+ * @param controller - there is none where there was no connection.
+ */
+function isGivenUp (controller: Dispatcher.DispatchController | undefined, error: Error): boolean {
+  return error === controller?.reason && error.name !== 'TimeoutError'
 }
