@@ -42,8 +42,8 @@ export class TestBrowser {
  * @example
  * const { inject } = browser(app)
  * const { headers } = await inject('/auth/login')
- * const answer = await fetch(headers.location, { redirect: 'manual' }) // the user, at testProvider()
- * const callback = new URL(answer.headers.get('location'))
+ * const answer = await fetch(String(headers.location), { redirect: 'manual' }) // the user, at testProvider()
+ * const callback = new URL(String(answer.headers.get('location')))
  * await inject(callback.pathname + callback.search)
  */
 export function browser (app: TestedApp): TestBrowser {
