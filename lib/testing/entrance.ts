@@ -39,7 +39,8 @@ export function openEntrances (): void {
 /** Lets the tests of this process in, where there are any: nothing is added to an app in production. */
 export function admitTests (fastify: FastifyInstance, { name, clientId, clock, dpop, login }: CheckedOptions, issuer: string): void {
   if (!isOpen) return
-  if (!fastify.hasDecorator(kEntrance)) fastify.decorate(kEntrance, addEntrance(fastify))
+  // Not that of a context around it: there may be another store.
+  if (!Object.hasOwn(fastify, kEntrance)) fastify.decorate(kEntrance, addEntrance(fastify))
   const { providers } = fastify.getDecorator<Entrance>(kEntrance)
   providers.set(name, { name, clientId, clock, dpop, login, issuer })
 }
@@ -65,11 +66,16 @@ function addEntrance (fastify: FastifyInstance): Entrance {
   const entrance: Entrance = { path: fastify.prefix + url, providers: new Map() }
   fastify.addHook('onRequest', async (request, reply) => {
     const visit = visits.getStore()
-    if (visit === undefined || request.routeOptions.url !== entrance.path) return
+    if (visit === undefined || !isEntrance(request)) return
     await visit(request)
     return await reply.code(204).send()
   })
   fastify.get(url, { config: { tokens: false }, exposeHeadRoute: false, schema: hidden }, (_request, reply) => { reply.callNotFound() })
   entrances.set(fastify.server, [...entrances.get(fastify.server) ?? [], entrance])
   return entrance
+}
+
+/** That of a context further in, too: no guard that is between them stands before it. */
+function isEntrance ({ server, routeOptions }: FastifyRequest): boolean {
+  return entrances.get(server.server)?.some(({ path }) => path === routeOptions.url) ?? false
 }

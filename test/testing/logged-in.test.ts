@@ -255,6 +255,23 @@ t.test('an app on HTTP/2 is tested as others are', async (t) => {
   t.match((await inject('/me')).json(), { sub: 'alice' })
 })
 
+t.test('a registration in a context further in has its sessions in the store of that context, past the guards around it', async (t) => {
+  const [outer, inner] = [new MapStore(), new MapStore()]
+  const app = await build(t, { before: (app) => { app.decorate('tokenStore', outer) } })
+  app.addHook('onRequest', app.requireAccessToken)
+  app.addHook('onRequest', async (request, reply) => {
+    if (await request.tokens.claims() === null) return await reply.code(403).send()
+  })
+  await app.register(async (app) => {
+    app.decorate('tokenStore', inner)
+    await app.register(tokenManagement, { ...options, name: 'inner' })
+  }, { prefix: '/inner' })
+  await loggedIn(app, { provider: 'inner' })
+  t.strictSame([outer.sessions.size, inner.sessions.size], [0, 1])
+  await loggedIn(app)
+  t.strictSame([outer.sessions.size, inner.sessions.size], [1, 1])
+})
+
 t.test('in a context with a prefix the plugin lets tests in there, by whatever instance they hold', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
