@@ -76,6 +76,6 @@ function isRoutable (path: string): boolean {
 }
 
 /** As Fastify puts it before a path. */
-function withoutSlash (prefix: string): string {
+export function withoutSlash (prefix: string): string {
   return prefix.endsWith('/') ? prefix.slice(0, -1) : prefix
 }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { UnknownProvider } from '../errors.ts'
 import type { CheckedOptions } from '../options/check.ts'
+import { withoutSlash } from '../options/paths.ts'
 
 /** What a test does in a request of its own. */
 type Visit = (request: FastifyRequest) => Promise<void>
@@ -63,7 +64,7 @@ export async function visiting<Result> (visit: Visit, request: () => PromiseLike
 /** A hook, so that no guard that the app adds later stands before it; and a route, so that the hooks of its context run. For all others it is a page that there is not. */
 function addEntrance (fastify: FastifyInstance): Entrance {
   const url = `/${randomUUID()}`
-  const entrance: Entrance = { path: fastify.prefix + url, providers: new Map() }
+  const entrance: Entrance = { path: withoutSlash(fastify.prefix) + url, providers: new Map() }
   fastify.addHook('onRequest', async (request, reply) => {
     const visit = visits.getStore()
     if (visit === undefined || !isEntrance(request)) return

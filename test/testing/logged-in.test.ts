@@ -275,7 +275,7 @@ t.test('a registration in a context further in has its sessions in the store of 
 t.test('in a context with a prefix the plugin lets tests in there, by whatever instance they hold', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  for (const [prefix, name] of [['/a', 'a'], ['/b', 'b']] as const) {
+  for (const [prefix, name] of [['/a', 'a'], ['/b/', 'b']] as const) {
     await app.register(async (app) => {
       await app.register(tokenManagement, { ...options, name })
       addRoutes(app)
