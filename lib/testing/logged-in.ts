@@ -25,7 +25,7 @@ const UNASKED = ['iss', 'sub', 'aud', 'azp', 'exp', 'iat', 'nonce']
  * do that by a request: it takes this call, in the process of the app.
  *
  * @param app - built after `fastify-token-management/testing` was imported.
- * @throws Error where the app lets no tests in, a hook keeps it from the plugin, or a claim would not be kept; FST_TOKEN_UNKNOWN_PROVIDER;
+ * @throws Error where the app lets no tests in, a hook keeps it from the plugin, a claim would not be kept, or the tokens are of somebody else; FST_TOKEN_UNKNOWN_PROVIDER;
  * and what `request.tokens.save()` throws.
  * @example
  * const { inject } = await loggedIn(app, { claims: { sub: 'alice' } })

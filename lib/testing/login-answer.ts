@@ -21,10 +21,16 @@ export interface TestLogin {
   readonly tokens?: Partial<TokenResponse> & { readonly dpopKey?: JsonWebKey }
 }
 
-/** What a provider would have answered at the end of this login. The signature of an id_token that is made here is nobody's. */
+/**
+ * What a provider would have answered at the end of this login. The signature of an id_token that is made here is nobody's.
+ *
+ * @throws Error where the tokens are of somebody else than the claims.
+ */
 export async function loginAnswer ({ claims, scope, expiresIn, tokens }: TestLogin, { issuer, clientId, clock, dpop, login }: TestedProvider): Promise<TokenResponse & { dpopKey?: JsonWebKey }> {
   const lifetime = expiresIn ?? (tokens?.access_token === undefined ? 3600 : undefined)
   const keepsIdToken = tokens !== undefined && claims === undefined
+  const said = readClaims(tokens?.id_token ?? '')
+  checkUser(claims, said)
   const iat = Math.floor(clock())
   return {
     access_token: randomBytes(32).toString('base64url'),
@@ -34,11 +40,17 @@ export async function loginAnswer ({ claims, scope, expiresIn, tokens }: TestLog
     ...tokens,
     ...scope !== undefined && { scope },
     ...lifetime !== undefined && { expires_in: lifetime },
-    ...!keepsIdToken && { id_token: await signed({ iss: issuer, aud: clientId, sub: 'alice', iat, exp: iat + 3600, ...readClaims(tokens?.id_token ?? ''), ...claims }) }
+    ...!keepsIdToken && { id_token: await signed({ iss: issuer, aud: clientId, sub: 'alice', iat, exp: iat + 3600, ...said, ...claims }) }
   }
 }
 
 async function signed (claims: Record<string, unknown>): Promise<string> {
   const signer = await createSigner()
   return await signer.sign(claims)
+}
+
+/** An id_token of another user ends a session (OpenID Connect Core §12.2), and the next refresh brings one. */
+function checkUser ({ sub: asked }: Readonly<Record<string, unknown>> = {}, { sub = asked }: Readonly<Record<string, unknown>> = {}): void {
+  if (asked === undefined || asked === sub) return
+  throw new Error(`The tokens are of ${String(sub)}, and claims.sub is ${String(asked)}: the first refresh would end such a session. Ask for tokens of the same user: provider.issue({ sub })`)
 }

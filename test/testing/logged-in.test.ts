@@ -197,6 +197,16 @@ t.test('scope, lifetime and claims are those asked for, by the clock of the app,
   await t.rejects(loggedIn(app, { claims: { sub: 'alice', name: 'Alice', email: 'a@example.com' } }), /these claims.*: name, email\. Name them in its option session\.claims/)
 })
 
+t.test('tokens of somebody else than the claims are refused: the first refresh would end such a session', async (t) => {
+  const provider = await testProvider()
+  t.teardown(() => provider.close())
+  const app = await build(t, { issuer: provider.issuer, clock: provider.clock })
+  await t.rejects(loggedIn(app, { claims: { sub: 'bob' }, tokens: await provider.issue() }), /tokens are of alice, and claims\.sub is bob.*provider\.issue\(\{ sub \}\)/)
+  const { inject } = await loggedIn(app, { claims: { sub: 'bob', name: 'Bob' }, tokens: await provider.issue({ sub: 'bob' }) })
+  provider.advance(301)
+  t.match((await inject('/me')).json(), { claims: { sub: 'bob', name: 'Bob' } })
+})
+
 t.test('the cookies are a browser\'s: they change with a refresh, go with a logout, and come by https where they are Secure', async (t) => {
   const provider = await testProvider()
   t.teardown(() => provider.close())
