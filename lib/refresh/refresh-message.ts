@@ -9,7 +9,7 @@ import { type FailureMessage, type NoToken, tellFailure } from './failure-messag
  * - `refreshed`: there are new tokens;
  * - `joined`: another process of the app has, or had, the turn, and this one goes on with what that has got;
  * - `failed`: the token service has given no token, and `failure` says what that means;
- * - `paused`: nobody was asked, since it has failed before: for `pauseSeconds`, or for good where the refresh token is dead;
+ * - `paused`: nobody was asked, since it has failed before: for `pauseSeconds`, or for good where the refresh token is dead; or since the other processes cannot be asked;
  * - `spent`: the refresh token was spent before, and what came of it is not known any more;
  * - `loggedOut`: the session has ended meanwhile.
  */
