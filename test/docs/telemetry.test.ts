@@ -46,6 +46,8 @@ test('the subscriber of docs/telemetry.md counts refreshes by outcome, those who
   const { spans, points } = await startSdk(t)
   const api = Fastify({ forceCloseConnections: true })
   api.get<{ Params: { status: string } }>('/:status', async (request, reply) => reply.code(Number(request.params.status)).send({}))
+  const leaving = new AbortController()
+  api.get('/slow', () => { leaving.abort() })
   t.teardown(() => api.close())
   const apiOrigin = await api.listen({ port: 0, host: '127.0.0.1' })
   const { server, atOnce, origin, clock } = await startScenario(t, {
@@ -63,6 +65,7 @@ test('the subscriber of docs/telemetry.md counts refreshes by outcome, those who
     routes: (app) => {
       const config = { tokens: false } as const
       app.get('/exchange', { config }, async (request) => ({ token: await request.accessToken({ exchange: { audience: 'orders' } }) }))
+      app.get('/slow', { config }, async (request) => await request.apiClient('orders').fetch('/slow', { signal: leaving.signal }))
       app.get('/404', { config }, async (request) => ({ status: (await request.apiClient('orders').fetch('/404')).status }))
     }
   })
@@ -70,6 +73,7 @@ test('the subscriber of docs/telemetry.md counts refreshes by outcome, those who
   await logIn(browser)
   await browser.get('/exchange')
   await browser.get('/404')
+  await browser.get('/slow')
   clock.now += ages.expired
   await atOnce(server.hold(), Array.from({ length: 50 }, () => () => browser.clone().get('/token')))
   await browser.get('/token')
@@ -92,7 +96,7 @@ test('the subscriber of docs/telemetry.md counts refreshes by outcome, those who
   t.match(await points('client_token.duration'), { points: [{ provider, client: 'jobs', outcome: 'issued' }] })
   const { hostname, port } = new URL(apiOrigin)
   const call = { 'fastify_token_management.api': 'orders', 'http.request.method': 'GET', 'server.address': hostname, 'server.port': Number(port), 'http.response.status_code': 404, 'error.type': '404' }
-  t.match(await points('api.duration'), { points: [{ outcome: 'answered', 'http.response.status_code': 404, 'error.type': '404' }] })
+  t.match(await points('api.duration'), { points: [{ outcome: 'answered', 'http.response.status_code': 404, 'error.type': '404' }, { outcome: 'aborted', 'error.type': undefined }] })
 
   const finished = spans.getFinishedSpans()
   const parentOf = ({ parentSpanContext }: ReadableSpan) => finished.find((span) => span.spanContext().spanId === parentSpanContext?.spanId)?.name
@@ -103,13 +107,14 @@ test('the subscriber of docs/telemetry.md counts refreshes by outcome, those who
     ['exchange default', '/exchange', false],
     ['client-token jobs', '/404', false],
     ['api orders', '/404', true],
+    ['api orders', '/slow', false],
     ['refresh default', '/token', false],
     ['refresh default', '/tokens', true],
     ['refresh default', '/tokens', true],
     ['logout default', '/auth/logout', false]
   ])
   t.match(ours[4]?.attributes, call)
-  t.match(ours[5], { kind: SpanKind.INTERNAL, attributes: { 'session.id': String, 'fastify_token_management.outcome': 'refreshed' } })
-  t.match(ours[6], { attributes: { 'error.type': 'FST_TOKEN_SERVICE_UNAVAILABLE' }, status: { message: /out of reach/ } })
+  t.match(ours[6], { kind: SpanKind.INTERNAL, attributes: { 'session.id': String, 'fastify_token_management.outcome': 'refreshed' } })
+  t.match(ours[7], { attributes: { 'error.type': 'FST_TOKEN_SERVICE_UNAVAILABLE' }, status: { message: /out of reach/ } })
   assertNoSecrets(t, server, [inspect([ours, await points('refresh.duration')], { depth: Infinity })])
 })

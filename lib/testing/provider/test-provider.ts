@@ -93,11 +93,20 @@ export class TestProvider {
     this.#stations.faults.add(fault, times, endpoint)
   }
 
+  /** Serves all requests again as they should be, from the next one on. */
   clearFaults (): void {
     this.#stations.faults.clear()
   }
 
-  /** Makes the token requests (or those to another endpoint, or their answers) wait until the gate is released. */
+  /**
+   * Makes the token requests (or those to another endpoint, or their answers) wait until the gate is released.
+   *
+   * @example
+   * const gate = provider.hold()
+   * const answers = [inject('/orders'), inject('/orders')]
+   * await gate.arrived()
+   * gate.release()
+   */
   hold (options?: HoldOptions): Gate {
     return this.#stations.gates.add(options)
   }
