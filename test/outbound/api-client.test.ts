@@ -575,7 +575,7 @@ test('calls go over the dispatcher of the API, which the app closes; else over o
 test('wrong options of APIs fail the boot, and say which', async (t) => {
   const server = await startAuthorizationServer()
   t.teardown(() => server.close())
-  const fails = async (orders: object, message: RegExp, more: Partial<TokenManagementOptions> = {}) =>
+  const fails = async (orders: object, message: RegExp, more: TestAppOptions = {}) =>
     await t.rejects(startApp(t, server, { apis: { orders: { origin: 'https://orders.internal', token: 'user', ...orders } }, ...more }), { code: 'FST_TOKEN_INVALID_OPTIONS', message })
   for (const origin of ['orders', 'https://orders.internal/', 'https://orders.internal/v1', 'https://a@orders.internal', 'https://ORDERS.internal', 'https://orders.internal:443', 'ftp://orders.internal', 'data:x']) await fails({ origin }, /apis\.orders\.origin/)
   await fails({ origin: 'http://orders.internal' }, /apis\.orders\.origin must be https/)
@@ -597,6 +597,9 @@ test('wrong options of APIs fail the boot, and say which', async (t) => {
   await fails({ dispatcher: {} }, /apis\.orders\.dispatcher/)
   await fails({ dispatcher: { dispatch () {} } }, /apis\.orders\.dispatcher is no Dispatcher/)
   await fails({ path: '/' }, /apis\.orders\.path: no such option/)
+  await fails({}, /apis\.orders: another registration has an API of that name/, {
+    before: async (app) => { await app.register(tokenManagement, { name: 'first', issuer: server.issuer, clientId: 'web', clientSecret: 'a secret', session: { key: sessionKey }, apis: { orders: { origin: 'https://orders.internal', token: 'none' } } }) }
+  })
   await startApp(t, server, { apis: { orders: { origin: 'http://orders.internal', token: 'user' } }, allowInsecureRequests: ['http://orders.internal'] })
 })
 
