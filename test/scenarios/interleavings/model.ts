@@ -57,6 +57,8 @@ interface Presentation {
   readonly meaning?: Meaning
   /** Who has presented it. */
   readonly by?: string
+  /** What was said of it to the others is lost: that it is dead is known to who has presented it, and to nobody else. */
+  readonly isUntold?: boolean
   /** How often the clock had been moved when the answer went out. */
   readonly answeredAfter?: number
 }
@@ -92,9 +94,11 @@ export class Model implements Witness {
     return session
   }
 
-  /** An empty Redis knows nothing of whose turn it is. */
+  /** An empty Redis knows nothing of whose turn it is, and of what is dead: successors are told it again, and no more. */
   redisEmptied (): void {
-    for (const [token, { answeredAfter }] of this.#presentations) {
+    for (const [token, presentation] of this.#presentations) {
+      const { answeredAfter } = presentation
+      this.#presentations.set(token, { ...presentation, isUntold: true })
       const session = this.#sessions.get(this.#server.familyOf(token)?.id ?? '')
       if (answeredAfter === undefined && session !== undefined) session.isTorn = true
     }
@@ -109,12 +113,12 @@ export class Model implements Witness {
   }
 
   #judgePresentation (token: string, session: Session, by: string): void {
-    const { meaning, answeredAfter, by: before } = this.#presentations.get(token) ?? { answeredAfter: 0, meaning: 'kept' }
+    const { meaning, answeredAfter, by: before, isUntold } = this.#presentations.get(token) ?? { answeredAfter: 0, meaning: 'kept' }
     assert(answeredAfter !== undefined, 'a refresh token is presented while it is presented already')
     // A pause is each process's own.
     const mayBeTriedAgain = answeredAfter < this.#clockMoves || by !== before
     assert(meaning !== 'spent', 'a refresh token is presented that is known to be spent')
-    assert(meaning !== 'dead', 'a refresh token is presented that is known to be dead')
+    assert(meaning !== 'dead' || (isUntold && by !== before), 'a refresh token is presented that is known to be dead')
     assert(meaning === 'kept' || mayBeTriedAgain, 'a refresh token is presented again at once, though it may be spent')
     assert(!session.hasEnded, 'a refresh token is presented of a session that has ended')
   }
